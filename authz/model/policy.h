@@ -1,0 +1,78 @@
+// Typed policy: what a loaded, checked policy set means. Made by the loader, immutable afterwards.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "authz/model/field.h"
+#include "base/clock.h"
+
+namespace countersign::authz {
+
+enum class Effect : uint8_t { kDeny, kAllow };
+
+// Subject is the word form of `from`.
+enum class Subject : uint8_t {
+  kEntries,        // Rule::from decides.
+  kAnyone,         // Also callers without identity.
+  kAuthenticated,  // Any verified identity.
+  kMesh,           // Verified identity in the workload's own trust domain.
+};
+
+// Rule is one named rule. from, to and when are ANDed; entries of from and to are ORed.
+struct Rule {
+  std::string name;
+  Effect effect = Effect::kDeny;
+  Subject subject = Subject::kEntries;
+  std::vector<Entry> from;          // Non-empty exactly if subject is kEntries.
+  std::vector<Entry> to;            // Empty: every operation. `grpc` is lowered to path and method.
+  std::vector<Condition> when;      // All must hold.
+  std::optional<WallTime> expires;  // Allow rules only: from then on the rule is not there.
+  SourcePosition where;
+};
+
+// AccessPolicy guards the workloads of applies_to, within its set's scope.
+struct AccessPolicy {
+  std::string name;
+  bool applies_to_all = false;      // Of the scope.
+  std::vector<Matcher> applies_to;  // Over the callee's ID; empty exactly if applies_to_all.
+  std::vector<Rule> rules;
+  bool dry_run = false;                             // Judged and counted, decides nothing.
+  std::optional<WallTime> unmatched_dry_run_until;  // Semantics 12.
+  SourcePosition where;
+};
+
+// PolicyTestCase is one request with the verdict its author expects.
+struct PolicyTestCase {
+  struct Request {
+    bool http = true;
+    std::string caller;  // Empty: without identity.
+    std::string workload;
+    std::string peer_ip;
+    uint16_t port = 0;
+    std::string sni, method, host, path;
+    std::vector<std::pair<std::string, std::string>> headers;
+    std::vector<std::pair<std::string, std::string>> query;
+  };
+  std::string name;
+  Request request;
+  Effect expect = Effect::kDeny;
+  std::string rule;  // "set/policy/rule" that must decide; empty: any.
+  SourcePosition where;
+};
+
+// PolicySet is one folder with a set.yaml: owned, tested, rolled out and rolled back as a whole.
+struct PolicySet {
+  std::string name;
+  std::string owner;       // SPIFFE ID.
+  bool guardrail = false;  // Only denies; its scope is everything.
+  Matcher scope;           // Over the callee's ID; kPresent for a guardrail.
+  std::vector<AccessPolicy> policies;
+  std::vector<PolicyTestCase> tests;
+  std::string digest;                            // Lower-case hex SHA-256, semantics 13.
+  std::vector<std::string> canonical_documents;  // Canonical JSON, in the digest's order.
+};
+
+}  // namespace countersign::authz

@@ -1,0 +1,56 @@
+# cs_library(name SOURCES ... [DEPS ...] [PRIVATE_DEPS ...]): a library of ours; third-party
+# libraries go under PRIVATE_DEPS unless a public header needs them.
+# Alias: countersign::name. Includes are written from the top of the tree ("base/status.h").
+function(cs_library name)
+  cmake_parse_arguments(A "" "" "SOURCES;DEPS;PRIVATE_DEPS" ${ARGN})
+  add_library(countersign_${name} STATIC ${A_SOURCES})
+  add_library(countersign::${name} ALIAS countersign_${name})
+  target_include_directories(countersign_${name} PUBLIC ${CMAKE_SOURCE_DIR})
+  target_link_libraries(countersign_${name} PUBLIC ${A_DEPS} PRIVATE ${A_PRIVATE_DEPS} countersign_options)
+endfunction()
+
+# cs_program(name SOURCES ... DEPS ...): a program in build/<preset>/bin/.
+function(cs_program name)
+  cmake_parse_arguments(A "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${A_SOURCES})
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
+  target_link_libraries(${name} PRIVATE ${A_DEPS} countersign_options)
+endfunction()
+
+# cs_test(name SOURCES ... DEPS ... [LABELS ...] [TIMEOUT s]): one GoogleTest binary, every TEST a
+# ctest entry. Runs with the source tree's top as COUNTERSIGN_SOURCE_DIR and bin/ as COUNTERSIGN_BIN_DIR.
+function(cs_test name)
+  cmake_parse_arguments(A "SERIAL" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
+  if(NOT A_TIMEOUT)
+    set(A_TIMEOUT 60)
+  endif()
+  add_executable(${name} ${A_SOURCES})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  target_link_libraries(${name} PRIVATE ${A_DEPS} GTest::gtest GTest::gmock GTest::gtest_main countersign_options)
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
+  target_compile_definitions(${name} PRIVATE
+    COUNTERSIGN_SOURCE_DIR="${CMAKE_SOURCE_DIR}" COUNTERSIGN_BIN_DIR="${CMAKE_BINARY_DIR}/bin")
+  include(GoogleTest)
+  set(properties TIMEOUT ${A_TIMEOUT} LABELS "${A_LABELS}")
+  if(A_SERIAL)
+    list(APPEND properties RUN_SERIAL TRUE)
+  endif()
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 PROPERTIES ${properties})
+endfunction()
+
+# cs_fuzzer(name SOURCE f.cc CORPUS dir DEPS ...): with COUNTERSIGN_FUZZ a libFuzzer program; in every
+# build a ctest that replays the committed corpus through the same entry point.
+function(cs_fuzzer name)
+  cmake_parse_arguments(A "" "SOURCE;CORPUS" "DEPS" ${ARGN})
+  if(COUNTERSIGN_FUZZ)
+    add_executable(fuzz_${name} ${A_SOURCE})
+    target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+  else()
+    add_executable(fuzz_${name} ${A_SOURCE} ${CMAKE_SOURCE_DIR}/tests/support/replay_corpus_main.cc)
+    add_test(NAME fuzz_corpus.${name} COMMAND fuzz_${name} ${A_CORPUS})
+    set_tests_properties(fuzz_corpus.${name} PROPERTIES TIMEOUT 120)
+  endif()
+  set_target_properties(fuzz_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
+  target_include_directories(fuzz_${name} PRIVATE ${CMAKE_SOURCE_DIR})
+  target_link_libraries(fuzz_${name} PRIVATE ${A_DEPS} countersign_options)
+endfunction()
