@@ -1,0 +1,49 @@
+// countersign: the command for people and CI.
+#include <CLI/CLI.hpp>
+
+#include "base/fd.h"
+#include "cli/command.h"
+
+namespace countersign::cli {
+namespace {
+
+constexpr const char* kFooter = R"(
+Exit codes:
+  0  good
+  1  differs, denied, or a check found something
+  2  wrong use, or it could not be done
+  3  gave up at a stated limit
+
+Run 'countersign VERB --help' for a verb's options and examples.)";
+
+void AddGlobalOptions(CLI::App& app, Context& context) {
+  app.add_option("--server-socket", context.server_socket, "the server's administration socket")
+      ->envname("COUNTERSIGN_SERVER_SOCKET");
+  app.add_option("--agent-socket", context.agent_socket, "the agent's workload socket")
+      ->envname("COUNTERSIGN_AGENT_SOCKET");
+  app.add_option("--audit-dir", context.audit_dir, "the node's audit folder")
+      ->envname("COUNTERSIGN_AUDIT_DIR");
+}
+
+int Main(int argc, char** argv) {
+  IgnoreSigpipe();
+  CLI::App app("Countersign: identity and policy for services, proved and recorded.", "countersign");
+  Context context;
+  app.set_version_flag("--version", "countersign " COUNTERSIGN_VERSION);
+  app.footer(kFooter);
+  app.require_subcommand(1);
+  app.fallthrough();
+  AddGlobalOptions(app, context);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    int code = app.exit(error);
+    return code == 0 ? kGood : kError;
+  }
+  return context.exit_code;
+}
+
+}  // namespace
+}  // namespace countersign::cli
+
+int main(int argc, char** argv) { return countersign::cli::Main(argc, argv); }
