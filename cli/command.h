@@ -1,7 +1,7 @@
 // What every verb of the `countersign` command shares: its output, its exit codes and its sockets.
 //
-// Each group of verbs is a function `void AddXCommands(CLI::App& app, Context& context)` in a file of
-// its own; a verb's callback ends by setting context.exit_code.
+// Each group of verbs is a function `void AddXCommands(CLI::App& app, Context& context)` in a file
+// of its own; a verb's callback ends by setting context.exit_code.
 #pragma once
 
 #include <cstdlib>

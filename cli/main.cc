@@ -3,6 +3,7 @@
 
 #include "base/fd.h"
 #include "cli/command.h"
+#include "cli/dev/dev_commands.h"
 
 namespace countersign::cli {
 namespace {
@@ -27,13 +28,15 @@ void AddGlobalOptions(CLI::App& app, Context& context) {
 
 int Main(int argc, char** argv) {
   IgnoreSigpipe();
-  CLI::App app("Countersign: identity and policy for services, proved and recorded.", "countersign");
+  CLI::App app("Countersign: identity and policy for services, proved and recorded.",
+               "countersign");
   Context context;
   app.set_version_flag("--version", "countersign " COUNTERSIGN_VERSION);
   app.footer(kFooter);
   app.require_subcommand(1);
   app.fallthrough();
   AddGlobalOptions(app, context);
+  AddDevCommands(app, context);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
