@@ -1,0 +1,74 @@
+// AuditCollector is the agent's half of the audit path: takes the proxies' rings, drains them into
+// the node log, and gives their room back only when the records are on disk and signed for.
+//
+// A full disk, a refused ring or a slow disk never loses a record here: the rings fill, and each
+// listener's choice (best-effort or strict) decides at the proxy. Searching is not its business.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "base/status.h"
+
+namespace countersign::audit {
+
+struct CollectorLimits {
+  static constexpr size_t kConnectionsMax = 256;  // Proxies on one node, with room to spare.
+  static constexpr size_t kRingsPerPeerMax = 64;  // Workers of one proxy: one a core.
+  static constexpr size_t kRingsMax = 1024;       // All, those of dead proxies included.
+};
+
+// HandoverPeer is the kernel's word (SO_PEERCRED) on who connected.
+struct HandoverPeer {
+  pid_t pid = 0;
+  uid_t uid = 0;
+  gid_t gid = 0;
+};
+
+struct CollectorStats {
+  uint64_t records = 0;  // Entries signed for since the start.
+  uint64_t commits = 0;
+  uint64_t tree_size = 0;
+  uint64_t rings = 0;
+  uint64_t rejected = 0;  // Records or rings that broke the format.
+  std::string stalled;    // Why nothing can be written now (a full disk); empty: all is well.
+};
+
+// AuditCollector runs one thread until it goes; then it drains what the rings hold, commits, and
+// writes a stop record. Safe for any thread.
+class AuditCollector {
+ public:
+  struct Options {
+    std::string socket_path;
+    unsigned socket_mode = 0666;  // Who may hand over is may_hand_over's business.
+    std::string log_dir;          // Made with mode 0700 if it is not there.
+    std::string origin;           // Name of the log: "shop.example/agent/node-1".
+    std::string node;             // SPIFFE ID of the agent, for its own records.
+    // may_hand_over says whether a process may give rings to this node's log: OK, or the reason why
+    // not, which the process is told. Called on the collector's thread; must not block for long.
+    std::function<Status(const HandoverPeer&)> may_hand_over;
+    std::chrono::milliseconds commit_interval{10};
+  };
+  // Start opens the log (recovering it if need be) and listens. Fails when the log shows signs of
+  // tampering, with a sentence that says what to do. `clock` must outlive the collector.
+  static StatusOr<std::unique_ptr<AuditCollector>> Start(Options options, const Clock& clock);
+  ~AuditCollector();
+  AuditCollector(const AuditCollector&) = delete;
+  AuditCollector& operator=(const AuditCollector&) = delete;
+
+  CollectorStats stats() const;
+  // verifier_key is the log's public key in the form of a signed-note verifier key.
+  const std::string& verifier_key() const;
+
+ private:
+  class Impl;
+  explicit AuditCollector(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace countersign::audit
