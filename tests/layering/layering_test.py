@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""Reads every #include of the tree and fails on an arrow that docs/architecture.md does not allow."""
+import pathlib
+import re
+import sys
+
+TOP = pathlib.Path(sys.argv[1])
+
+# Room -> rooms it may include. A room is the longest matching path prefix.
+ALLOWED = {
+    "base": [],
+    "base/crypto": ["base"],
+    "base/unix_grpc": ["base"],
+    "identity/values": ["base"],  # spiffe_id.h, verified_peer.h, local_caller.h: no OpenSSL.
+    "identity": ["base", "base/crypto", "identity/values"],
+    "authz/model": ["base"],
+    "authz/yaml": ["base"],
+    "authz/kinds": ["base", "base/crypto", "authz/model", "authz/yaml", "identity/values"],
+    "authz/engine": ["base", "base/crypto", "authz/model", "identity/values"],
+    "authz/check": ["base", "authz/model", "authz/kinds", "authz/engine"],
+    "audit/record": ["base", "base/crypto", "authz/model"],
+    "audit/log": ["base", "base/crypto", "authz/model", "audit/record"],
+    "sds/client": ["base", "base/crypto", "identity", "identity/values", "proto"],
+    "sds/agent": ["base", "base/crypto", "base/unix_grpc", "identity", "identity/values", "authz/model",
+                  "authz/kinds", "audit/record", "audit/log", "proto"],
+    "identity/server": ["base", "base/crypto", "base/unix_grpc", "identity", "identity/values", "authz/model",
+                        "authz/kinds", "authz/engine", "authz/check", "audit/record", "audit/log", "proto"],
+    "proxy_agent/http": ["base", "authz/model", "authz/engine", "identity/values"],
+    "proxy_agent/route": ["base", "authz/model", "authz/kinds", "authz/engine"],
+    "proxy_agent": ["base", "base/crypto", "identity", "identity/values", "authz/model", "authz/kinds",
+                    "authz/engine", "audit/record", "sds/client", "proxy_agent/http", "proxy_agent/route"],
+    "cli": ["base", "base/crypto", "identity", "identity/values", "authz/model", "authz/yaml", "authz/kinds",
+            "authz/engine", "authz/check", "audit/record", "audit/log", "proto"],
+}
+VALUES = {"identity/spiffe_id", "identity/verified_peer", "identity/local_caller"}
+
+# Third-party header -> rooms that may see it.
+THIRD_PARTY = {
+    r"openssl/": ["base/crypto", "identity", "proxy_agent", "sds/agent", "identity/server"],
+    r"yaml-cpp/": ["authz/yaml"],
+    r"re2/": ["authz/engine", "authz/kinds"],
+    r"sqlite3\.h": ["identity/server", "audit/log"],
+    r"spdlog/": ["base"],
+    r"CLI/": ["cli", "identity/server", "sds/agent", "proxy_agent"],
+    r"grpcpp/": ["base/unix_grpc", "identity/server", "sds/agent", "sds/client", "cli"],
+}
+# Files in which gRPC types may stand.
+GRPC_FILES = re.compile(r"(_service|_client|_channel|_stream|main|unix_grpc.*)\.(cc|h)$|_client_|_service_")
+ATOMIC_FILES = re.compile(r"^base/(published|ring|counter|wakeup|clock)\.(h|cc)$")
+OPENSSL_PROXY = re.compile(r"^proxy_agent/(.*/)?tls_")
+
+
+def room_of(path):
+    stem = path.rsplit(".", 1)[0]
+    if stem in VALUES:
+        return "identity/values"
+    if path.startswith("proto/") or path.endswith((".pb.h", ".grpc.pb.h")):
+        return "proto"
+    best = ""
+    for room in ALLOWED:
+        if path.startswith(room + "/") and len(room) > len(best):
+            best = room
+    return best
+
+
+def check_file(path, errors):
+    name = str(path.relative_to(TOP))
+    room = room_of(name)
+    if not room:
+        errors.append(f"{name}: belongs to no room; add the room to docs/architecture.md and to this test")
+        return
+    text = path.read_text()
+    if len(text.splitlines()) > 500:
+        errors.append(f"{name}: {len(text.splitlines())} lines, 500 at most")
+    for number, line in enumerate(text.splitlines(), 1):
+        match = re.match(r'\s*#\s*include\s+(["<])([^">]+)[">]', line)
+        if not match:
+            continue
+        kind, target = match.groups()
+        where = f"{name}:{number}"
+        if kind == '"':
+            to = room_of(target)
+            if to and to != room and to not in ALLOWED[room]:
+                errors.append(f"{where}: {room} may not include {target} ({to})")
+        if target == "atomic" and not ATOMIC_FILES.match(name) and room.startswith(("proxy_agent", "authz")):
+            errors.append(f"{where}: atomics belong in base/")
+        for pattern, rooms in THIRD_PARTY.items():
+            if re.match(pattern, target) and room not in rooms:
+                errors.append(f"{where}: {room} may not include <{target}>")
+        if target.startswith("openssl/") and room == "proxy_agent" and not OPENSSL_PROXY.match(name):
+            errors.append(f"{where}: OpenSSL stays in proxy_agent/tls_*")
+        if target.startswith("grpcpp/") and not GRPC_FILES.search(name):
+            errors.append(f"{where}: gRPC types stay in *_service, *_client and main files")
+
+
+def main():
+    errors, count = [], 0
+    for folder in ["base", "identity", "authz", "audit", "sds", "proxy_agent", "cli"]:
+        for path in sorted((TOP / folder).rglob("*")):
+            if path.suffix in (".cc", ".h"):
+                check_file(path, errors)
+                count += 1
+    print("\n".join(errors))
+    print(f"{count} files read, {len(errors)} arrows or limits broken")
+    return 1 if errors or count < 20 else 0
+
+
+sys.exit(main())
