@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "authz/model/field.h"
-#include "authz/model/path_relaxations.h"
 
 namespace countersign::authz {
 
@@ -36,7 +35,8 @@ struct ServicePort {
   std::string application;  // "unix:/run/shop/orders.sock" or "127.0.0.1:8080".
   PortTls tls = PortTls::kMesh;
   std::vector<ServiceProbe> probes;  // HTTP ports only.
-  PathRelaxations allow_in_path;     // HTTP ports only.
+  // What ParsePathRelaxation (authz/engine/canonical.h) reads: "semicolon". HTTP ports only.
+  std::vector<std::string> allow_in_path;
   AuditMode audit = AuditMode::kBestEffort;
   SourcePosition where;
 };
