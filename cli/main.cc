@@ -3,7 +3,9 @@
 
 #include "base/fd.h"
 #include "cli/command.h"
+#include "cli/completion.h"
 #include "cli/dev/dev_commands.h"
+#include "cli/doctor/doctor_commands.h"
 
 namespace countersign::cli {
 namespace {
@@ -37,6 +39,8 @@ int Main(int argc, char** argv) {
   app.fallthrough();
   AddGlobalOptions(app, context);
   AddDevCommands(app, context);
+  AddDoctorCommand(app, context);
+  AddCompletionCommand(app, context);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
