@@ -1,0 +1,1 @@
+"""The shop's story, told by examples/shop/story.py."""

@@ -1,0 +1,113 @@
+"""Steps 7 and 8: programs are killed under load; the log is searched, verified and tampered with."""
+import json
+import os
+import pathlib
+import shutil
+import time
+
+from .load import Load
+from .mesh import wait_until
+from .steps_traffic import DOOR, ORDERS, WEB
+
+
+def denials(mesh, count):
+    """Sends requests that policy denies; returns their decision ids."""
+    ids = []
+    for _ in range(count):
+        status, body = mesh.curl("-X", "DELETE", f"{DOOR}/orders/7")
+        if status != 403:
+            raise RuntimeError(f"a deletion was answered with {status}")
+        ids.append(json.loads(body)["decision"])
+    return ids
+
+
+def survives_kills(story):
+    story.step(7, "Programs are killed; traffic goes on, and nothing is wider than policy at any moment")
+    mesh = story.mesh
+    forbidden = Load(mesh, 20, method="DELETE")
+    kill_server(story, mesh)
+    kill_agent(story, mesh)
+    kill_one_of_two(story, mesh)
+    kill_own_proxy(story, mesh)
+    counts, failures, _, _ = forbidden.stop()
+    wide = {status: count for status, count in counts.items() if status < 400}
+    story.check(not wide, f"{sum(counts.values())} deletions were tried all the while; none was let through", str(wide))
+
+
+def kill_server(story, mesh):
+    load = Load(mesh, 100)
+    pid = mesh.kill("server")
+    mesh.wait_restarted("server", pid)
+    time.sleep(1)
+    counts, failures, _, _ = load.stop()
+    story.check(set(counts) == {200} and not failures, f"kill -9 of the server: {sum(counts.values())} requests, none failed",
+                f"{counts} {failures[:3]}")
+    wait_until("the server answers again", lambda: mesh.run("get", "agents", ok=None).returncode == 0, 30)
+
+
+def kill_agent(story, mesh):
+    load = Load(mesh, 100)
+    pid = mesh.kill("agent")
+    ids = denials(mesh, 20)
+    mesh.wait_restarted("agent", pid)
+    ids += denials(mesh, 20)
+    counts, failures, _, _ = load.stop()
+    story.check(set(counts) == {200} and not failures, f"kill -9 of the agent: {sum(counts.values())} requests, none failed",
+                f"{counts} {failures[:3]}")
+
+    def missing():
+        found = {r["decision_id"] for r in mesh.json("audit", "search", "--effect", "deny", "--limit", "1000")}
+        return [i for i in ids if i not in found]
+
+    wait_until("every denial is in the log", lambda: not missing(), 20)
+    story.check(True, f"it recovers by itself, and all {len(ids)} denials of that time are in the log")
+
+
+def kill_one_of_two(story, mesh):
+    load = Load(mesh, 100)
+    time.sleep(0.5)
+    pid = mesh.kill("orders-1")
+    application = mesh.kill("orders-app-1")
+    mesh.wait_restarted("orders-1", pid)
+    mesh.wait_restarted("orders-app-1", application)
+    wait_until("orders-1 is ready again", lambda: mesh.ready(15021), 20)
+    time.sleep(0.5)
+    counts, failures, slowest, _ = load.stop()
+    story.check(set(counts) == {200} and not failures,
+                f"kill -9 of one of two orders: {sum(counts.values())} GETs, none failed (slowest {slowest * 1000:.0f} ms)",
+                f"{counts} {failures[:3]} {len(failures)}")
+
+
+def kill_own_proxy(story, mesh):
+    pid = mesh.kill("web")
+    mesh.wait_restarted("web", pid)
+    wait_until("web's proxy is ready again", lambda: mesh.ready(15020), 20)
+    status, _ = mesh.curl(f"{DOOR}/orders/7")
+    story.check(status == 200, "kill -9 of web's own proxy: restarted by its supervisor, and serving")
+
+
+def audit_stands(story):
+    story.step(8, "The log is searched, verified and tampered with")
+    mesh = story.mesh
+    found = wait_until("the denial is found", lambda: [
+        r for r in mesh.json("audit", "search", "--caller", WEB, "--rule", "shop/orders/nobody-purges",
+                             "--since", "1h", "--limit", "1000") if r["decision_id"] == mesh.denied])
+    story.check(found[0]["callee"] == ORDERS, "countersign audit search finds the denial by caller, rule and time")
+    done = mesh.run("audit", "verify")
+    story.check(True, "countersign audit verify: " + done.stdout.strip().splitlines()[-1])
+    copy = mesh.top / "audit-copy"
+    shutil.copytree(mesh.folder / "audit", copy)
+    bundle = max((p for p in copy.rglob("*") if p.is_file() and "entries" in str(p)), key=lambda p: p.stat().st_size)
+    data = bytearray(bundle.read_bytes())
+    data[len(data) // 2] ^= 1
+    bundle.write_bytes(data)
+    env = dict(mesh.env(), COUNTERSIGN_AUDIT_DIR=str(copy))
+    done = mesh.run("audit", "verify", ok=(1,), env=env)
+    story.check("record" in done.stdout + done.stderr, "one byte flipped in a copy: it fails and names the record: "
+                + (done.stdout + done.stderr).strip().splitlines()[-1])
+    shutil.rmtree(copy)
+    shutil.copytree(mesh.folder / "audit", copy)
+    newest = max((p for p in copy.rglob("*") if p.is_file() and "entries" in str(p)), key=lambda p: str(p))
+    os.truncate(newest, pathlib.Path(newest).stat().st_size // 2)
+    done = mesh.run("audit", "verify", ok=(1,), env=env)
+    story.check(True, "a truncated copy fails too: " + (done.stdout + done.stderr).strip().splitlines()[-1])
