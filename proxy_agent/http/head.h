@@ -50,14 +50,15 @@ enum class HeaderId : uint8_t {
   kXForwardedClientCert,
 };
 
-// HeaderFate says what becomes of a received field. Only kEndToEnd fields are judged, and only they
-// are forwarded: what policy sees and what the next hop reads are one list.
+// HeaderFate says what becomes of a received field. What is judged and what is forwarded are one
+// list: IsJudged().
 enum class HeaderFate : uint8_t {
   kEndToEnd,
+  kLength,    // content-length: judged; the codec writes it from the head's framing.
   kHost,      // Judged and forwarded as RequestHead::authority.
-  kHopByHop,  // Belongs to this connection; the serializer writes its own.
+  kHopByHop,  // Belongs to this connection alone: neither judged nor forwarded.
   kInternal,  // x-envoy-*, x-forwarded-*, forwarded, l5d-*, x-countersign-*: ours to set, from
-              // nobody to take.
+              // nobody to take; removed before judging.
 };
 
 // Header is one field line. Names are in lower case; values have no surrounding white space.
@@ -67,6 +68,11 @@ struct Header {
   std::string_view name;
   std::string_view value;
 };
+
+// IsJudged says whether the field belongs in CanonicalRequest::headers.
+constexpr bool IsJudged(const Header& header) {
+  return header.fate == HeaderFate::kEndToEnd || header.fate == HeaderFate::kLength;
+}
 
 enum class HttpVersion : uint8_t { kHttp10, kHttp11, kHttp2 };
 
