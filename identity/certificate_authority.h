@@ -72,6 +72,7 @@ class CertificateAuthority {
       : trust_domain_(std::move(domain)), key_(std::move(key)) {}
   static StatusOr<CertificateAuthority> Assemble(const TrustDomain& domain, PrivateKey key,
                                                  std::vector<std::string> chain_der);
+  Status CheckSigns() const;
 
   TrustDomain trust_domain_;
   PrivateKey key_;
