@@ -129,7 +129,6 @@ int Serve(const char* port, const char* certificate, const char* key, const char
   ContextPtr context = MakeContext(TLS_server_method(), certificate, key);
   SSL_CTX_load_verify_file(context.get(), authority);
   SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
-  SSL_CTX_set_purpose(context.get(), X509_PURPOSE_ANY);
   Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   int one = 1;
   ::setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
