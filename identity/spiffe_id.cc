@@ -78,6 +78,10 @@ StatusOr<SpiffeId> SpiffeId::Parse(std::string_view text) {
 }
 
 StatusOr<SpiffeId> SpiffeId::Make(const TrustDomain& domain, std::string_view path) {
+  // Without its slash a path would lengthen the name of the domain.
+  if (!path.empty() && !path.starts_with('/')) {
+    return InvalidArgument("path ", Quoted(path), " must begin with '/'");
+  }
   return Parse(Concat(kScheme, domain.name(), path));
 }
 

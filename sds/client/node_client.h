@@ -60,8 +60,8 @@ struct ProxyConfigSnapshot {
 class NodeObserver {
  public:
   virtual ~NodeObserver() = default;
-  // OnIdentity brings own SVID and bundles together, each time either changes. The SVID verifies
-  // against the bundle of its own trust domain.
+  // OnIdentity brings own SVID and bundles together, each time either changes. They are not held
+  // against each other: a bundle that no longer vouches for our own SVID is a revocation.
   virtual Status OnIdentity(std::shared_ptr<const identity::X509Svid> svid,
                             std::shared_ptr<const identity::BundleSet> bundles) = 0;
   virtual Status OnConfiguration(ProxyConfigSnapshot snapshot) = 0;
