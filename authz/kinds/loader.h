@@ -56,8 +56,8 @@ struct LoadResult {
 // the one of set.yaml in the nearest folder above.
 LoadResult Load(std::span<const SourceFile> files);
 
-// ReadSources reads a file, every .yaml, .yml and .json file below a folder (hidden ones apart,
-// links followed), or standard input for "-".
+// ReadSources reads a file, every .yaml and .yml file below a folder (hidden ones apart, links
+// followed), or standard input for "-".
 StatusOr<std::vector<SourceFile>> ReadSources(const std::string& path);
 
 // LoadPolicySet loads one set from its canonical documents, as the server stores and pushes them.

@@ -63,6 +63,13 @@ struct PolicyTestCase {
   SourcePosition where;
 };
 
+// IdentitySetInfo is one IdentitySet of a set. Rules hold its members already; this is for lint.
+struct IdentitySetInfo {
+  std::string name;
+  bool used = false;  // By some rule of the set.
+  SourcePosition where;
+};
+
 // PolicySet is one folder with a set.yaml: owned, tested, rolled out and rolled back as a whole.
 struct PolicySet {
   std::string name;
@@ -71,6 +78,7 @@ struct PolicySet {
   Matcher scope;           // Over the callee's ID; kPresent for a guardrail.
   std::vector<AccessPolicy> policies;
   std::vector<PolicyTestCase> tests;
+  std::vector<IdentitySetInfo> identity_sets;
   std::string digest;                            // Lower-case hex SHA-256, semantics 13.
   std::vector<std::string> canonical_documents;  // Canonical JSON, in the digest's order.
 };

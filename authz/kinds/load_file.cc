@@ -1,0 +1,122 @@
+#include "authz/kinds/load_file.h"
+
+#include <algorithm>
+
+#include "authz/kinds/nearest_word.h"
+#include "base/status.h"
+
+namespace countersign::authz {
+namespace {
+
+constexpr std::string_view kTopKeys[] = {"apiVersion", "kind", "metadata", "spec"};
+constexpr FieldRow kNameRow = {.path = "metadata.name", .type = FieldType::kName};
+
+const yaml::Node* ScalarAt(const yaml::Node& root, std::string_view key) {
+  const yaml::Node* node = root.Find(key);
+  return node != nullptr && node->kind == yaml::Node::Kind::kScalar ? node : nullptr;
+}
+
+const KindRow* ReadKind(const yaml::Node& root, Reporter& reporter) {
+  const yaml::Node* version = ScalarAt(root, "apiVersion");
+  if (version == nullptr) {
+    reporter.Error(root.where,
+                   Concat("required key \"apiVersion\" is missing (", kApiVersion, ")"));
+  } else if (version->text != kApiVersion) {
+    reporter.Error(version->where, Concat("unknown apiVersion ", Quoted(version->text), ": this ",
+                                          "version reads ", kApiVersion));
+  }
+  const yaml::Node* kind = ScalarAt(root, "kind");
+  if (kind == nullptr) {
+    reporter.Error(root.where, "required key \"kind\" is missing");
+    return nullptr;
+  }
+  const KindRow* row = FindKind(kind->text);
+  if (row == nullptr) {
+    std::vector<std::string_view> known;
+    for (const KindRow& each : AllKinds()) {
+      known.push_back(each.name);
+    }
+    reporter.Error(kind->where,
+                   Concat("unknown kind ", Quoted(kind->text), DidYouMean(kind->text, known)));
+  } else if (!row->refused.empty()) {
+    reporter.Error(kind->where, Concat(row->name, ": ", row->refused));
+    return nullptr;
+  }
+  return row;
+}
+
+std::string ReadName(const yaml::Node& root, LoadContext& context) {
+  const yaml::Node* metadata = root.Find("metadata");
+  if (metadata == nullptr || metadata->kind != yaml::Node::Kind::kMap) {
+    context.reporter.Error(root.where, "required key \"metadata\" is missing, with a name");
+    return "";
+  }
+  for (const yaml::Member& member : metadata->members) {
+    if (member.key != "name") {
+      std::string_view known[] = {"name"};
+      context.reporter.Error(
+          member.where, Concat("unknown key ", Quoted(member.key), DidYouMean(member.key, known)));
+    }
+  }
+  const yaml::Node* name = metadata->Find("name");
+  if (name == nullptr) {
+    context.reporter.Error(metadata->where, "required key \"name\" is missing in metadata");
+    return "";
+  }
+  Value value;
+  return CheckScalar(*name, kNameRow, context, value) ? value.text : "";
+}
+
+// A document without a usable kind cannot be given to a set: the whole file counts as broken.
+void CheckDocument(const yaml::Document& source, LoadedFile& file) {
+  LoadContext& context = file.context;
+  Reporter& reporter = context.reporter;
+  const yaml::Node& root = source.root;
+  if (root.kind != yaml::Node::Kind::kMap) {
+    if (!source.broken) {
+      reporter.Error(root.where, Concat("a document must be a map with apiVersion, kind, metadata ",
+                                        "and spec, not ", yaml::KindName(root.kind)));
+    }
+    file.broken = true;
+    return;
+  }
+  size_t errors_before = reporter.errors();
+  const KindRow* kind = ReadKind(root, reporter);
+  if (kind == nullptr) {
+    file.broken = true;
+    return;
+  }
+  for (const yaml::Member& member : root.members) {
+    if (std::ranges::find(kTopKeys, member.key) == std::end(kTopKeys)) {
+      reporter.Error(member.where,
+                     Concat("unknown key ", Quoted(member.key), DidYouMean(member.key, kTopKeys)));
+    }
+  }
+  CheckedDocument& document = file.documents.emplace_back();
+  document.kind = kind;
+  document.context = &context;
+  document.where = root.where;
+  document.name = ReadName(root, context);
+  if (const yaml::Node* spec = root.Find("spec"); spec != nullptr) {
+    document.spec = CheckSpec(*spec, *kind, context);
+  } else if (!source.broken) {
+    reporter.Error(root.where, "required key \"spec\" is missing");
+  }
+  document.broken = source.broken || reporter.errors() > errors_before;
+}
+
+}  // namespace
+
+void LoadFile(std::string_view content, const yaml::YamlLimits& limits, LoadedFile& file) {
+  yaml::Stream stream = yaml::Parse(content, limits);
+  for (yaml::Problem& problem : stream.problems) {
+    file.context.reporter.Error(problem.where, std::move(problem.message));
+  }
+  bool any_broken = std::ranges::any_of(stream.documents, &yaml::Document::broken);
+  file.broken = !stream.problems.empty() && !any_broken;
+  for (const yaml::Document& document : stream.documents) {
+    CheckDocument(document, file);
+  }
+}
+
+}  // namespace countersign::authz

@@ -1,0 +1,46 @@
+// Patterns are compiled at load, so that a bad or an expensive one is an error at its place.
+#include <re2/re2.h>
+
+#include "authz/kinds/report.h"
+
+namespace countersign::authz {
+namespace {
+
+// A failed compile may cost as much as a large program; it is charged as one.
+constexpr int64_t kFailureInstructions = 50'000;
+
+}  // namespace
+
+Status PatternChecker::Check(const std::string& pattern) {
+  if (pattern.size() > kPatternBytesMax) {
+    return InvalidArgument("a pattern of ", pattern.size(), " bytes: at most ", kPatternBytesMax,
+                           " are allowed");
+  }
+  if (auto known = seen_.find(pattern); known != seen_.end()) {
+    return known->second;
+  }
+  if (instructions_ > kFileInstructionsMax) {
+    return ResourceExhausted("the patterns of this file together need more than ",
+                             kFileInstructionsMax, " RE2 instructions, at ", Quoted(pattern));
+  }
+  RE2::Options options;
+  options.set_encoding(RE2::Options::EncodingLatin1);
+  options.set_dot_nl(true);
+  options.set_never_capture(true);
+  options.set_log_errors(false);
+  options.set_max_mem(kPatternMemoryBytes);
+  RE2 compiled(pattern, options);
+  Status status;
+  if (compiled.ok()) {
+    instructions_ += compiled.ProgramSize();
+  } else {
+    instructions_ += kFailureInstructions;
+    bool too_large = compiled.error_code() == RE2::ErrorPatternTooLarge;
+    status = InvalidArgument("bad pattern ", Quoted(pattern), ": ",
+                             too_large ? "needs more than 1 MiB" : compiled.error());
+  }
+  seen_.emplace(pattern, status);
+  return status;
+}
+
+}  // namespace countersign::authz
