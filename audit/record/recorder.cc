@@ -9,6 +9,7 @@ namespace countersign::audit {
 namespace {
 
 constexpr size_t kGapBytesMax = 64;
+constexpr size_t kIdleRoom = 4096;  // A few records more, or the next gap begins at once.
 
 }  // namespace
 
@@ -67,19 +68,25 @@ void Recorder::CountDrop() {
   }
 }
 
-void Recorder::FlushGap() {
-  if (gap_.count > 0 && Write(gap_, kGapBytesMax, 0)) {
+void Recorder::FlushGap() { CloseGap(kIdleRoom); }
+
+// Writes a pending gap record if the record that follows it finds room too: a ring that stays
+// nearly full must not fill up with gap records.
+bool Recorder::CloseGap(size_t room_after) {
+  if (gap_.count > 0 && Write(gap_, kGapBytesMax, room_after)) {
     gap_ = {};
   }
+  return gap_.count == 0;
 }
 
 CompletionSlot Recorder::RecordDecision(const DecisionRecord& record, Durability durability) {
   static constexpr size_t kCompletionFramed =
       sizeof(uint64_t) * 2 + RecordLimits::kCompletionBytesMax;
-  FlushGap();
   size_t promised = durability == Durability::kStrict ? kCompletionFramed : 0;
+  size_t bytes_max = EncodedBytesMax(record);
   // After a gap nothing may come before its record, or the log would put the gap in a wrong place.
-  if (gap_.count == 0 && Write(record, EncodedBytesMax(record), promised)) {
+  if (CloseGap(RingWriter::FramedBytes(bytes_max) + promised) &&
+      Write(record, bytes_max, promised)) {
     reserved_ += promised;
     return {this, promised};
   }
@@ -99,21 +106,16 @@ void Recorder::RecordCompletion(CompletionSlot slot, const CompletionRecord& rec
   size_t promised = std::exchange(slot.reserved_, 0);
   reserved_ -= promised;
   slot.recorder_ = nullptr;
-  if (promised == 0) {
-    FlushGap();
-    if (gap_.count > 0) {
-      CountDrop();
-      return;
-    }
-  }
-  if (!Write(record, RecordLimits::kCompletionBytesMax, 0)) {
+  // Promised room is there whatever else is missing.
+  bool in_place = promised > 0 || CloseGap(RecordLimits::kCompletionBytesMax);
+  if (!in_place || !Write(record, RecordLimits::kCompletionBytesMax, 0)) {
     CountDrop();
   }
 }
 
 bool Recorder::RecordEvent(const EventRecord& record) {
-  FlushGap();
-  if (gap_.count == 0 && Write(record, EncodedBytesMax(record), 0)) {
+  size_t bytes_max = EncodedBytesMax(record);
+  if (CloseGap(RingWriter::FramedBytes(bytes_max)) && Write(record, bytes_max, 0)) {
     return true;
   }
   CountDrop();
