@@ -12,24 +12,24 @@ std::string DrainReason() {
   unsigned long code = ERR_get_error();
   ERR_clear_error();
   if (code == 0) {
-    return "no reason given";
+    return "";
   }
   if (const char* reason = ERR_reason_error_string(code); reason != nullptr) {
-    return reason;
+    return Concat(": ", reason);
   }
   std::array<char, 160> text;
   ERR_error_string_n(code, text.data(), text.size());
-  return text.data();
+  return Concat(": ", std::string_view(text.data()));
 }
 
 }  // namespace
 
 Status OpenSslError(std::string_view what) {
-  return Error(StatusCode::kInternal, what, ": ", DrainReason());
+  return Error(StatusCode::kInternal, what, DrainReason());
 }
 
 Status MalformedError(std::string_view what) {
-  return Error(StatusCode::kInvalidArgument, what, ": ", DrainReason());
+  return Error(StatusCode::kInvalidArgument, what, DrainReason());
 }
 
 BioPtr MemoryBio(std::string_view bytes) {

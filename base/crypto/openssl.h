@@ -56,7 +56,8 @@ inline X509Ptr ShareX509(X509* certificate) {
   return X509Ptr(certificate);
 }
 
-// OpenSslError drains this thread's error queue into one kInternal Status: "what: first reason".
+// OpenSslError drains this thread's error queue into one kInternal Status: "what: first reason", or
+// "what" alone when OpenSSL gave none.
 Status OpenSslError(std::string_view what);
 // MalformedError is OpenSslError for bytes from outside: kInvalidArgument.
 Status MalformedError(std::string_view what);

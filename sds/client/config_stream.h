@@ -1,0 +1,37 @@
+// ConfigStream takes a proxy's configuration from the agent and answers for each version.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "sds/client/agent_stream.h"
+#include "sds/client/node_client.h"
+#include "sds/client/proxy_report.h"
+
+namespace countersign::v1 {
+class ProxyConfiguration;
+}
+
+namespace countersign::sds {
+
+// ConfigStream reads on the thread that calls Serve and writes on one of its own, so that the
+// proxy's reports never wait for the agent.
+class ConfigStream {
+ public:
+  struct Caller {
+    std::string instance;
+    std::string version;
+  };
+  ConfigStream(StreamShared shared, Caller caller)
+      : shared_(std::move(shared)), caller_(std::move(caller)) {}
+
+  StreamEnd Serve(grpc::ClientContext& context);
+
+ private:
+  void Take(const countersign::v1::ProxyConfiguration& configuration);
+
+  StreamShared shared_;
+  Caller caller_;
+};
+
+}  // namespace countersign::sds
