@@ -294,6 +294,11 @@ std::optional<Value> CheckField(const yaml::Node& node, const FieldSpec& spec,
     value.json = JsonText(node.text);
     return value;
   }
+  if (bare && !NearestWord(node.text, words).empty()) {
+    context.reporter.Error(node.where, Concat(KeyOf(row), ": unknown word ", Quoted(node.text),
+                                              DidYouMean(node.text, words)));
+    return std::nullopt;
+  }
   if (row.shape == Shape::kOne) {
     return CheckOne(node, spec, context);
   }

@@ -96,7 +96,7 @@ class TreeBuilder final : public YAML::EventHandler {
     bool awaits_key = true;
     std::string key;
     Mark key_where;
-    bool duplicate = false;
+    bool drop_value = false;  // Its key was refused.
     std::unordered_set<std::string> keys;
   };
 
@@ -155,14 +155,15 @@ class TreeBuilder final : public YAML::EventHandler {
     frame.awaits_key = false;
     frame.key = node.text;
     frame.key_where = node.where;
-    frame.duplicate = false;
+    frame.drop_value = true;
     if (node.kind != Node::Kind::kScalar || node.text.empty()) {
       Report(node.where, "a key must not be empty");
     } else if (node.text == "<<" && !node.quoted) {
       Report(node.where, "merge keys (<<) are not allowed: write the values out");
     } else if (!frame.keys.insert(node.text).second) {
-      frame.duplicate = true;
       Report(node.where, Concat("duplicate key ", Quoted(node.text)));
+    } else {
+      frame.drop_value = false;
     }
   }
 
@@ -177,7 +178,7 @@ class TreeBuilder final : public YAML::EventHandler {
       return;
     }
     frame.awaits_key = true;
-    if (!frame.duplicate) {
+    if (!frame.drop_value) {
       frame.node.members.push_back({std::move(frame.key), frame.key_where, std::move(node)});
     }
   }
