@@ -144,11 +144,25 @@ def tell_change(story, mesh, candidate, kept, denied_soon, allowed):
     story.check(status == 200, "countersign rollback restores the version before", str(status))
 
 
+FREEZE = """    - name: freeze
+      effect: deny
+      from:
+        - id: spiffe://shop.example/ns/prod/sa/web
+      to:
+        - protocol: http
+          path: { under: /orders }
+    # Stands even if"""
+
+
 def edit_candidate(folder):
-    """Freezes reads by web and takes the ledger from web; leaves the tests as they are."""
-    raise Failed("not written for this policy set")
+    """Freezes orders for web and takes the ledger from web; leaves the tests as they are."""
+    edit(folder, "orders.yaml", "    # Stands even if", FREEZE)
+    edit(folder, "billing.yaml", "    - spiffe://shop.example/ns/prod/sa/web\n", "")
 
 
 def mend_candidate(folder):
     """Changes the tests to what the new policy means."""
-    raise Failed("not written for this policy set")
+    edit(folder, "orders.yaml", "expect: allow\n      rule: shop/orders/storefront-reads",
+         "expect: deny\n      rule: shop/orders/freeze")
+    edit(folder, "billing.yaml", "port: 18544\n      expect: allow\n      rule: shop/billing/ledger",
+         "port: 18544\n      expect: deny")
