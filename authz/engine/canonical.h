@@ -29,7 +29,7 @@ enum class CanonicalError : uint8_t {
   kEncodedNul = 8,
   kBackslash = 9,
   kSemicolon = 10,
-  kHighByte = 11,     // A byte over 0x7F.
+  kHighByte = 11,     // A raw byte over 0x7F.
   kControlByte = 12,  // A control character or a space.
   kBadHost = 13,      // A byte or a shape that no host name has.
   kBadPort = 14,
@@ -69,14 +69,16 @@ class PathRelaxations {
 // (path) and into the input (query).
 struct CanonicalTarget {
   CanonicalError error = CanonicalError::kNone;
-  std::string_view path;
-  std::string_view query;  // As received, without '?'.
+  std::string_view path = {};
+  std::string_view query = {};  // As received, without '?'.
   bool has_query = false;
   bool ok() const { return error == CanonicalError::kNone; }
 };
 
 // CanonicalizePath makes the canonical path of `target` in `buffer`, which must have room for
-// target.size() bytes and may not overlap it.
+// target.size() bytes and may not overlap it. Escapes of unreserved characters are decoded, others
+// are in upper case; then duplicate slashes go, then dot segments (RFC 3986 section 5.2.4). What a
+// relaxation lets in stays as it is; it is not decoded.
 CanonicalTarget CanonicalizePath(std::string_view target, PathRelaxations relaxations,
                                  std::span<char> buffer) noexcept;
 
@@ -84,8 +86,8 @@ CanonicalTarget CanonicalizePath(std::string_view target, PathRelaxations relaxa
 // literals keep their brackets and have RFC 5952's form.
 struct CanonicalHost {
   CanonicalError error = CanonicalError::kNone;
-  std::string_view host;  // In the buffer.
-  uint16_t port = 0;      // 0: none was given.
+  std::string_view host = {};  // In the buffer.
+  uint16_t port = 0;           // 0: none was given.
   bool ok() const { return error == CanonicalError::kNone; }
 };
 inline constexpr size_t kHostBufferBytes = 320;  // Enough for every host that is let in.
@@ -94,7 +96,7 @@ CanonicalHost CanonicalizeHost(std::string_view value, std::span<char> buffer) n
 // ParsedQuery holds the decoded parameters in order; names and values lie in `bytes`.
 struct ParsedQuery {
   CanonicalError error = CanonicalError::kNone;
-  std::span<const NameValue> parameters;
+  std::span<const NameValue> parameters = {};
   bool ok() const { return error == CanonicalError::kNone; }
 };
 

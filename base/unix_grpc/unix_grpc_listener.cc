@@ -55,11 +55,15 @@ UnixGrpcListener::UnixGrpcListener(Options options, Fd socket, Fd stop_reader, F
   next_ = lowest_;
 }
 
-UnixGrpcListener::~UnixGrpcListener() {
+void UnixGrpcListener::Stop() {
   if (thread_.joinable()) {
     [[maybe_unused]] ssize_t wrote = ::write(stop_writer_.get(), "x", 1);
     thread_.join();
   }
+}
+
+UnixGrpcListener::~UnixGrpcListener() {
+  Stop();
   ::unlink(options_.path.c_str());
 }
 

@@ -60,6 +60,10 @@ class UnixGrpcListener {
   // Serve starts to accept, once. `server` is running and outlives this object.
   void Serve(grpc::Server& server);
 
+  // Stop ends accepting, so that the server can be shut down; CallerOf still answers. Safe to call
+  // again.
+  void Stop();
+
   // CallerOf is who makes the call, or null if the call did not come through this listener: a
   // service must then refuse. Use it while the call is open, and keep the result.
   std::shared_ptr<const UnixCaller> CallerOf(const grpc::ServerContextBase& context) const;

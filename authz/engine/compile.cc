@@ -1,0 +1,402 @@
+#include "authz/engine/compile.h"
+
+#include <algorithm>
+
+namespace countersign::authz::engine {
+namespace {
+
+// A connection's field that leaves more boxes over than this is worth less than the request's.
+constexpr size_t kConnectionBoxesGood = 64;
+constexpr size_t kMethodsMax = 64;
+
+bool AllIndexable(const Condition& condition) {
+  return std::all_of(condition.any_of.begin(), condition.any_of.end(), [](const Matcher& matcher) {
+    return matcher.kind != Matcher::Kind::kPresent && matcher.kind != Matcher::Kind::kAbsent;
+  });
+}
+
+bool IsConnectionField(Field field) { return field <= Field::kSni; }
+
+// Which field is likely to tell boxes apart best; lower is better.
+int ConnectionRank(Field field) {
+  switch (field) {
+    case Field::kId:
+      return 0;
+    case Field::kPeerIp:
+      return 1;
+    case Field::kSni:
+      return 2;
+    case Field::kTrustDomain:
+      return 3;
+    default:
+      return 4;
+  }
+}
+
+int RequestRank(Field field) {
+  switch (field) {
+    case Field::kPath:
+      return 0;
+    case Field::kHost:
+      return 1;
+    case Field::kHeader:
+      return 2;
+    default:
+      return 3;
+  }
+}
+
+std::string CoordinateOf(const Condition& condition) {
+  return Concat(FieldName(condition.field), ":", condition.key);
+}
+
+bool Has(const Condition& condition, Matcher::Kind kind) {
+  return std::any_of(condition.any_of.begin(), condition.any_of.end(),
+                     [kind](const Matcher& matcher) { return matcher.kind == kind; });
+}
+
+// Whether some predicate of the condition is about the value and not about its presence.
+bool AsksForValue(const Condition& condition) {
+  return std::any_of(condition.any_of.begin(), condition.any_of.end(), [](const Matcher& matcher) {
+    return matcher.kind != Matcher::Kind::kPresent && matcher.kind != Matcher::Kind::kAbsent;
+  });
+}
+
+int64_t Nanoseconds(WallTime time) { return time.time_since_epoch().count(); }
+
+}  // namespace
+
+Status HalfCompiler::AddPolicy(const PolicySet& set, const AccessPolicy& policy,
+                               uint32_t first_rule) {
+  ASSIGN_OR_RETURN(uint32_t group_number, GroupFor(set, policy));
+  Group& group = half_.groups[group_number];
+  if (!policy.dry_run) {
+    group.enforced = true;
+    if (policy.unmatched_dry_run_until) {
+      group.unmatched_until =
+          std::max(group.unmatched_until, Nanoseconds(*policy.unmatched_dry_run_until));
+    }
+  }
+  for (size_t i = 0; i < policy.rules.size(); ++i) {
+    const Rule& rule = policy.rules[i];
+    if (kind_ == RequestKind::kHttp) {
+      GuardKeys(group, rule, policy.dry_run);
+    }
+    StatusOr<std::vector<LoweredBox>> boxes = LowerRule(rule, kind_, limits_);
+    if (!boxes.ok()) {
+      return Annotate(boxes.status(), rule.name);
+    }
+    for (LoweredBox& box : *boxes) {
+      StagedBox& staged = staged_.emplace_back();
+      staged.box = static_cast<uint32_t>(half_.boxes.size());
+      staged.group = group_number;
+      staged.subject = box.subject;
+      staged.lowered = std::move(box);
+      ChooseKeys(staged);
+      half_.boxes.push_back({.rule = first_rule + static_cast<uint32_t>(i)});
+      effects_.push_back(rule.effect);
+    }
+    if (half_.boxes.size() > limits_.boxes_max) {
+      return ResourceExhausted("more than boxes_max = ", limits_.boxes_max, " boxes");
+    }
+  }
+  return absl::OkStatus();
+}
+
+StatusOr<uint32_t> HalfCompiler::GroupFor(const PolicySet& set, const AccessPolicy& policy) {
+  std::string key = Concat(PredicateKey({set.scope}), policy.applies_to_all ? "*" : "=",
+                           PredicateKey(policy.applies_to));
+  auto number = static_cast<uint32_t>(half_.groups.size());
+  auto [place, fresh] = groups_.try_emplace(std::move(key), number);
+  if (!fresh) {
+    return place->second;
+  }
+  Group& group = half_.groups.emplace_back();
+  group.scope = set.scope;
+  const std::vector<Matcher> only_scope = {set.scope};
+  for (const Matcher& matcher : policy.applies_to_all ? only_scope : policy.applies_to) {
+    if (matcher.kind == Matcher::Kind::kPresent) {
+      half_.guards_any.push_back(number);
+    } else if (StringIndex::Indexable(matcher)) {
+      RETURN_IF_ERROR(half_.guards.Add(matcher, "callee:", patterns_, number));
+    }
+  }
+  if (set.scope.kind == Matcher::Kind::kRe2) {
+    ASSIGN_OR_RETURN(group.scope_pattern, patterns_.Add("callee:", set.scope.text));
+  }
+  return number;
+}
+
+void HalfCompiler::GuardKeys(Group& group, const Rule& rule, bool trial) {
+  int64_t until = rule.expires ? Nanoseconds(*rule.expires) : kNever;
+  for (const std::vector<Entry>* entries : {&rule.from, &rule.to}) {
+    for (const Entry& entry : *entries) {
+      GuardKeys(group, entry.all_of, trial, until);
+      for (const std::vector<Condition>& exception : entry.except) {
+        GuardKeys(group, exception, trial, until);
+      }
+    }
+  }
+  GuardKeys(group, rule.when, trial, until);
+}
+
+void HalfCompiler::GuardKeys(Group& group, const std::vector<Condition>& conditions, bool trial,
+                             int64_t until) {
+  for (const Condition& condition : conditions) {
+    if ((condition.field != Field::kHeader && condition.field != Field::kQuery) || condition.many) {
+      continue;
+    }
+    uint16_t slot = SlotFor(condition);
+    auto same = [&](const KeyGuard& guard) { return guard.slot == slot && guard.trial == trial; };
+    auto known = std::find_if(group.key_guards.begin(), group.key_guards.end(), same);
+    if (known == group.key_guards.end()) {
+      group.key_guards.push_back({.slot = slot, .trial = trial, .until = until});
+    } else {
+      known->until = std::max(known->until, until);
+    }
+  }
+}
+
+uint16_t HalfCompiler::SlotFor(const Condition& condition) {
+  KeySlots& keys = condition.field == Field::kHeader ? half_.headers : half_.queries;
+  auto [place, fresh] = keys.numbers.try_emplace(condition.key, half_.slots);
+  if (fresh) {
+    ++half_.slots;
+    keys.filter |= KeySlots::FilterBit(condition.key);
+  }
+  return place->second;
+}
+
+void HalfCompiler::ChooseKeys(StagedBox& staged) const {
+  const std::vector<Condition>& conditions = staged.lowered.all_of;
+  for (size_t i = 0; i < conditions.size(); ++i) {
+    const Condition& condition = conditions[i];
+    if (!AllIndexable(condition) || condition.field == Field::kMethod || condition.many) {
+      continue;
+    }
+    bool connection = IsConnectionField(condition.field);
+    int& key = connection ? staged.connection_key : staged.request_key;
+    auto rank = connection ? ConnectionRank : RequestRank;
+    if (key < 0 || rank(condition.field) < rank(conditions[static_cast<size_t>(key)].field)) {
+      key = static_cast<int>(i);
+    }
+  }
+  auto name = [&](int key) {
+    const Condition& condition = conditions[static_cast<size_t>(key)];
+    return Concat(staged.group, "/", CoordinateOf(condition), "/", PredicateKey(condition.any_of));
+  };
+  staged.connection_predicate = staged.connection_key < 0 ? "" : name(staged.connection_key);
+  staged.request_predicate = staged.request_key < 0 ? "" : name(staged.request_key);
+}
+
+Status HalfCompiler::Finish() {
+  std::unordered_map<std::string_view, size_t> sharing;
+  for (const StagedBox& staged : staged_) {
+    ++sharing[staged.connection_predicate];
+    ++sharing[staged.request_predicate];
+  }
+  half_.has_request_index.assign(half_.boxes.size(), 0);
+  for (const StagedBox& staged : staged_) {
+    bool connection = staged.connection_key >= 0;
+    if (connection && staged.request_key >= 0) {
+      size_t alike = sharing[staged.connection_predicate];
+      connection = alike <= kConnectionBoxesGood || alike <= sharing[staged.request_predicate];
+    }
+    RETURN_IF_ERROR(PlaceBox(staged, connection));
+  }
+  staged_.clear();
+  RETURN_IF_ERROR(half_.guards.Build(patterns_));
+  for (Group& group : half_.groups) {
+    RETURN_IF_ERROR(FinishGroup(group));
+  }
+  return absl::OkStatus();
+}
+
+Status HalfCompiler::FinishGroup(Group& group) {
+  for (StringIndex* index : {&group.by_id, &group.by_trust_domain, &group.by_sni}) {
+    RETURN_IF_ERROR(index->Build(patterns_));
+  }
+  for (auto* indexes : {&group.kept_by_request, &group.free_by_request}) {
+    for (RequestIndex& index : *indexes) {
+      RETURN_IF_ERROR(index.index.Build(patterns_));
+    }
+  }
+  return absl::OkStatus();
+}
+
+Status HalfCompiler::PlaceBox(const StagedBox& staged, bool found_by_connection) {
+  Group& group = half_.groups[staged.group];
+  const std::vector<Condition>& conditions = staged.lowered.all_of;
+  const Condition* connection_key =
+      found_by_connection ? &conditions[static_cast<size_t>(staged.connection_key)] : nullptr;
+  const Condition* request_key =
+      staged.request_key >= 0 ? &conditions[static_cast<size_t>(staged.request_key)] : nullptr;
+  if (connection_key != nullptr) {
+    RETURN_IF_ERROR(FileByConnection(group, *connection_key, staged.box));
+  }
+  if (request_key != nullptr) {
+    auto& indexes = connection_key != nullptr ? group.kept_by_request : group.free_by_request;
+    RETURN_IF_ERROR(FileByRequest(indexes, *request_key, staged.box));
+    half_.has_request_index[staged.box] = 1;
+  } else if (connection_key == nullptr) {
+    group.free_plain.push_back(staged.box);
+  }
+  std::vector<const Condition*> of_connection;
+  std::vector<const Condition*> of_request;
+  for (const Condition& condition : conditions) {
+    if (&condition == connection_key) {
+      continue;  // Whatever finds the box by its connection has judged this one.
+    }
+    (IsConnectionField(condition.field) ? of_connection : of_request).push_back(&condition);
+  }
+  Box& box = half_.boxes[staged.box];
+  Effect effect = effects_[staged.box];
+  ASSIGN_OR_RETURN(box.connection_checks,
+                   AddChecks(of_connection, {.subject = staged.subject, .effect = effect}));
+  ASSIGN_OR_RETURN(box.request_checks,
+                   AddChecks(of_request, {.effect = effect, .key = request_key}));
+  ASSIGN_OR_RETURN(box.exceptions, AddExceptions(staged.lowered, effect));
+  return absl::OkStatus();
+}
+
+Status HalfCompiler::FileByConnection(Group& group, const Condition& condition, uint32_t box) {
+  for (const Matcher& matcher : condition.any_of) {
+    if (condition.field == Field::kPeerIp) {
+      group.by_ip.Add(matcher.range, box);
+    } else if (condition.field == Field::kPort) {
+      group.by_port[matcher.port].push_back(box);
+    } else {
+      StringIndex& index = condition.field == Field::kId            ? group.by_id
+                           : condition.field == Field::kTrustDomain ? group.by_trust_domain
+                                                                    : group.by_sni;
+      RETURN_IF_ERROR(index.Add(matcher, CoordinateOf(condition), patterns_, box));
+    }
+  }
+  return absl::OkStatus();
+}
+
+Status HalfCompiler::FileByRequest(std::vector<RequestIndex>& indexes, const Condition& condition,
+                                   uint32_t box) {
+  bool keyed = condition.field == Field::kHeader || condition.field == Field::kQuery;
+  uint16_t slot = keyed ? SlotFor(condition) : uint16_t{0};
+  auto same = [&](const RequestIndex& index) {
+    return index.field == condition.field && index.slot == slot;
+  };
+  auto index = std::find_if(indexes.begin(), indexes.end(), same);
+  if (index == indexes.end()) {
+    index = indexes.insert(indexes.end(), RequestIndex());
+    index->field = condition.field;
+    index->slot = slot;
+  }
+  for (const Matcher& matcher : condition.any_of) {
+    RETURN_IF_ERROR(index->index.Add(matcher, CoordinateOf(condition), patterns_, box));
+  }
+  return absl::OkStatus();
+}
+
+StatusOr<Span> HalfCompiler::AddChecks(const std::vector<const Condition*>& conditions,
+                                       const CheckOptions& options) {
+  Span span;
+  span.begin = static_cast<uint32_t>(half_.checks.size());
+  if (options.subject == Subject::kMesh) {
+    half_.checks.emplace_back().kind = Check::Kind::kMesh;
+  } else if (options.subject == Subject::kAuthenticated) {
+    half_.checks.emplace_back().kind = Check::Kind::kAuthenticated;
+  }
+  // Methods first: they cost least.
+  for (bool methods : {true, false}) {
+    for (const Condition* condition : conditions) {
+      if ((condition->field == Field::kMethod) != methods) {
+        continue;
+      }
+      ASSIGN_OR_RETURN(Check check, MakeCheck(*condition));
+      // No predicate is true of an absent value but the one that asks for absence.
+      check.on_absent = Has(*condition, Matcher::Kind::kAbsent);
+      check.all_values = options.effect == Effect::kAllow;
+      check.is_key = condition == options.key;
+      half_.checks.push_back(check);
+    }
+  }
+  span.end = static_cast<uint32_t>(half_.checks.size());
+  return span;
+}
+
+StatusOr<Span> HalfCompiler::AddExceptions(const LoweredBox& box, Effect effect) {
+  std::vector<Span> spans;
+  for (const std::vector<Condition>& exception : box.except) {
+    Span span;
+    span.begin = static_cast<uint32_t>(half_.checks.size());
+    for (const Condition& condition : exception) {
+      ASSIGN_OR_RETURN(Check check, MakeCheck(condition));
+      // What cannot be judged excludes from an allow and saves nobody from a deny.
+      check.on_absent = Has(condition, Matcher::Kind::kAbsent) ||
+                        (effect == Effect::kAllow && AsksForValue(condition));
+      check.all_values = effect == Effect::kDeny;
+      half_.checks.push_back(check);
+    }
+    span.end = static_cast<uint32_t>(half_.checks.size());
+    spans.push_back(span);
+  }
+  Span all;
+  all.begin = static_cast<uint32_t>(half_.exceptions.size());
+  half_.exceptions.insert(half_.exceptions.end(), spans.begin(), spans.end());
+  all.end = static_cast<uint32_t>(half_.exceptions.size());
+  return all;
+}
+
+StatusOr<Check> HalfCompiler::MakeCheck(const Condition& condition) {
+  Check check;
+  check.field = condition.field;
+  check.many = condition.many;
+  if (condition.field == Field::kHeader || condition.field == Field::kQuery) {
+    check.slot = SlotFor(condition);
+  }
+  if (condition.field == Field::kPeerIp) {
+    check.kind = Check::Kind::kIp;
+    check.predicate = static_cast<uint32_t>(half_.ips.size());
+    half_.ips.emplace_back(condition.any_of);
+  } else if (condition.field == Field::kPort) {
+    check.kind = Check::Kind::kPort;
+    check.predicate = static_cast<uint32_t>(half_.ports.size());
+    half_.ports.emplace_back(condition.any_of);
+  } else if (condition.field == Field::kMethod && MethodMask(condition, &check.methods)) {
+    check.kind = Check::Kind::kMethods;
+  } else {
+    ASSIGN_OR_RETURN(check.predicate, TextPredicateFor(condition));
+  }
+  return check;
+}
+
+StatusOr<uint32_t> HalfCompiler::TextPredicateFor(const Condition& condition) {
+  std::string key = Concat(CoordinateOf(condition), "/", PredicateKey(condition.any_of));
+  auto [place, fresh] =
+      texts_.try_emplace(std::move(key), static_cast<uint32_t>(half_.texts.size()));
+  if (fresh) {
+    ASSIGN_OR_RETURN(TextPredicate predicate,
+                     TextPredicate::Create(condition.any_of, CoordinateOf(condition), patterns_));
+    half_.texts.push_back(std::move(predicate));
+  }
+  return place->second;
+}
+
+bool HalfCompiler::MethodMask(const Condition& condition, uint64_t* mask) {
+  std::vector<std::string>& methods = half_.methods;
+  uint64_t bits = 0;
+  for (const Matcher& matcher : condition.any_of) {
+    if (matcher.kind != Matcher::Kind::kExact) {
+      return false;
+    }
+    auto known = std::find(methods.begin(), methods.end(), matcher.text);
+    if (known == methods.end()) {
+      if (methods.size() == kMethodsMax) {
+        return false;
+      }
+      known = methods.insert(methods.end(), matcher.text);
+    }
+    bits |= uint64_t{1} << (known - methods.begin());
+  }
+  *mask = bits;
+  return true;
+}
+
+}  // namespace countersign::authz::engine

@@ -1,0 +1,78 @@
+// PatternStore owns the compiled RE2 patterns of a policy, each (coordinate, pattern) once.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "authz/engine/limits.h"
+#include "authz/engine/regex.h"
+#include "base/status.h"
+
+namespace countersign::authz::engine {
+
+// PatternMemo remembers verdicts of patterns on one request's values, so that a pattern that many
+// boxes share runs once. One thread.
+class PatternMemo {
+ public:
+  void Fit(size_t patterns) { entries_.assign(patterns, 0); }
+  // Forget makes room for the next request.
+  void Forget() {
+    epoch_ += 2;
+    if (epoch_ == 0) {
+      std::fill(entries_.begin(), entries_.end(), 0U);
+      epoch_ = 2;
+    }
+  }
+  bool Knows(uint32_t pattern) const { return (entries_[pattern] & ~1U) == epoch_; }
+  bool Verdict(uint32_t pattern) const { return (entries_[pattern] & 1U) != 0; }
+  void Remember(uint32_t pattern, bool matches) {
+    entries_[pattern] = epoch_ | static_cast<uint32_t>(matches);
+  }
+
+ private:
+  std::vector<uint32_t> entries_;
+  uint32_t epoch_ = 2;
+};
+
+// PatternStore is filled while compiling and immutable afterwards.
+class PatternStore {
+ public:
+  explicit PatternStore(const EngineLimits& limits) : limits_(limits) {}
+  // Add gives the pattern's number for this coordinate; verdicts are remembered per number, so two
+  // coordinates never share one.
+  StatusOr<uint32_t> Add(const std::string& coordinate, const std::string& pattern);
+
+  // Matches judges the whole value.
+  bool Matches(uint32_t number, std::string_view value) const {
+    return patterns_[number].compiled->Match(re2::StringPiece(value.data(), value.size()), 0,
+                                             value.size(), RE2::ANCHOR_BOTH, nullptr, 0);
+  }
+  bool Matches(uint32_t number, std::string_view value, PatternMemo& memo) const {
+    if (memo.Knows(number)) {
+      return memo.Verdict(number);
+    }
+    bool matches = Matches(number, value);
+    memo.Remember(number, matches);
+    return matches;
+  }
+  const std::string& prefix(uint32_t number) const { return patterns_[number].prefix; }
+  const std::string& text(uint32_t number) const { return patterns_[number].text; }
+  size_t size() const { return patterns_.size(); }
+  const EngineLimits& limits() const { return limits_; }
+
+ private:
+  struct Pattern {
+    std::string text;
+    std::string prefix;  // Every match begins so.
+    std::unique_ptr<const RE2> compiled;
+  };
+  EngineLimits limits_;
+  std::vector<Pattern> patterns_;
+  std::unordered_map<std::string, uint32_t> numbers_;
+};
+
+}  // namespace countersign::authz::engine

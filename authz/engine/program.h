@@ -1,0 +1,234 @@
+// The compiled form of a policy: what CompiledPolicy holds and Decide reads. Plain data, immutable
+// once the compiler has made it; the scratch and the views are one thread's.
+//
+// For HTTP and for TCP apart: groups (policies that guard the same callees), each with its boxes.
+// A box is found either by its connection (its caller, say; then it is one of few that a view
+// keeps), or by the request (its path, say), or it is one of the plain ones that are always tried.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "authz/engine/patterns.h"
+#include "authz/engine/predicate.h"
+#include "authz/engine/string_index.h"
+#include "authz/model/decision.h"
+#include "authz/model/policy.h"
+#include "authz/model/request.h"
+
+namespace countersign::authz::engine {
+
+inline constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
+
+// Span is a run of numbers into one of a Half's pools.
+struct Span {
+  uint32_t begin = 0;
+  uint32_t end = 0;
+  bool empty() const { return begin == end; }
+};
+
+// Check is one condition that a candidate box still has to pass.
+struct Check {
+  enum class Kind : uint8_t {
+    kText,     // `predicate` over a string.
+    kMethods,  // `methods` over the request's method.
+    kIp,
+    kPort,
+    kAuthenticated,  // The caller is there.
+    kMesh,           // The caller's trust domain is the callee's.
+  };
+  Kind kind = Kind::kText;
+  Field field = Field::kId;
+  bool on_absent = false;   // The verdict when there is no value.
+  bool many = false;        // The key may occur more than once ...
+  bool all_values = false;  // ... and then all values must match, else any.
+  bool is_key = false;      // The request's index has judged it, if that found the box.
+  uint16_t slot = 0;        // Of a header or query key.
+  uint32_t predicate = 0;
+  uint64_t methods = 0;  // A bit for each method of Half::methods.
+};
+
+struct Box {
+  uint32_t rule = 0;
+  Span connection_checks;  // Beyond what the box was found by.
+  Span request_checks;
+  Span exceptions;  // Of Half::exceptions.
+};
+
+// RequestIndex finds boxes by one coordinate of the request.
+struct RequestIndex {
+  Field field = Field::kPath;
+  uint16_t slot = 0;
+  StringIndex index;
+};
+
+// KeyGuard is a header or query key that may occur once only.
+struct KeyGuard {
+  uint16_t slot = 0;
+  bool trial = false;      // Only policies on trial ask for it.
+  int64_t until = kNever;  // The rules that ask for it expire then.
+};
+
+// Group holds the boxes of all policies with one guard.
+struct Group {
+  Matcher scope;
+  uint32_t scope_pattern = 0;   // If the scope is a pattern.
+  bool enforced = false;        // Some policy of it is not on trial.
+  int64_t unmatched_until = 0;  // Lets unmatched requests through before then.
+  std::vector<KeyGuard> key_guards;
+  // Boxes found by the connection.
+  StringIndex by_id;
+  StringIndex by_trust_domain;
+  IpIndex by_ip;
+  StringIndex by_sni;
+  std::unordered_map<uint16_t, std::vector<uint32_t>> by_port;
+  // The same boxes by the request, for connections that leave many of them over.
+  std::vector<RequestIndex> kept_by_request;
+  // Boxes found by the request alone, and those that nothing finds.
+  std::vector<RequestIndex> free_by_request;
+  std::vector<uint32_t> free_plain;
+};
+
+// KeySlots numbers the header names and query keys that rules name.
+struct KeySlots {
+  std::map<std::string, uint16_t, std::less<>> numbers;
+  // Cheap test that most names fail: a bit for each length and first byte that occurs.
+  uint64_t filter = 0;
+  static uint64_t FilterBit(std::string_view name) {
+    return uint64_t{1} << ((name.size() * 7 + (name.empty() ? 0 : static_cast<uint8_t>(name[0]))) %
+                           64);
+  }
+  bool Find(std::string_view name, uint16_t* slot) const;
+};
+
+// Half is the policy for one kind of connection.
+struct Half {
+  std::vector<Box> boxes;
+  std::vector<Check> checks;
+  std::vector<Span> exceptions;  // Each a run of checks that must all hold to except.
+  std::vector<TextPredicate> texts;
+  std::vector<IpPredicate> ips;
+  std::vector<PortPredicate> ports;
+  std::vector<std::string> methods;        // At most 64; others are text.
+  std::vector<uint8_t> has_request_index;  // By box.
+  StringIndex guards;                      // Callee to groups.
+  std::vector<uint32_t> guards_any;        // Groups of every callee that scope lets in.
+  std::vector<Group> groups;
+  KeySlots headers;
+  KeySlots queries;
+  uint16_t slots = 0;  // Of both families together.
+};
+
+struct RuleInfo {
+  uint32_t set = 0;
+  uint32_t policy = 0;
+  uint32_t rule = 0;
+  Effect effect = Effect::kDeny;
+  bool trial = false;
+  int64_t expires = kNever;
+};
+
+struct Program {
+  explicit Program(const EngineLimits& limits) : patterns(limits) {}
+  uint64_t id = 0;  // Of this object, for scratch and views; no two programs share one.
+  std::vector<std::shared_ptr<const PolicySet>> sets;
+  std::string digest;
+  std::vector<RuleInfo> rules;
+  PatternStore patterns;
+  Half http;
+  Half tcp;
+  const Half& half(RequestKind kind) const { return kind == RequestKind::kHttp ? http : tcp; }
+};
+
+// Stamps is a set of small numbers that is emptied in one step.
+class Stamps {
+ public:
+  void Fit(size_t size) { stamps_.assign(size, 0); }
+  void Clear() {
+    if (++now_ == 0) {
+      std::fill(stamps_.begin(), stamps_.end(), 0U);
+      now_ = 1;
+    }
+  }
+  bool Has(uint32_t number) const { return stamps_[number] == now_; }
+  // Insert says whether the number is new.
+  bool Insert(uint32_t number) {
+    if (stamps_[number] == now_) {
+      return false;
+    }
+    stamps_[number] = now_;
+    return true;
+  }
+
+ private:
+  std::vector<uint32_t> stamps_;
+  uint32_t now_ = 1;
+};
+
+// ViewGroup is what a connection leaves over of one group.
+struct ViewGroup {
+  uint32_t group = 0;
+  Span boxes;               // Of ViewState::boxes: to be tried one by one.
+  bool by_request = false;  // There are more, marked in ViewState::marked: find them by request.
+};
+
+struct ViewState {
+  uint64_t program = 0;
+  bool fault = false;
+  // The connection that the view is of.
+  RequestKind kind = RequestKind::kTcp;
+  std::string callee;
+  std::string caller;
+  std::string sni;
+  std::optional<IpAddress> peer_ip;
+  uint16_t port = 0;
+  std::vector<ViewGroup> groups;
+  std::vector<uint32_t> boxes;
+  std::vector<uint64_t> marked;  // A bit a box; used only if a group is by_request.
+};
+
+struct ScratchState {
+  uint64_t program = 0;
+  LookupScratch lookup;
+  ViewState view;  // For requests without a view of their own.
+  Stamps boxes_seen;
+  Stamps rules_seen;
+  Stamps groups_seen;
+  std::vector<uint32_t> survivors;
+  std::vector<uint32_t> matched;
+  struct Slot {
+    uint32_t count = 0;
+    uint32_t first = 0;  // Its line in the request.
+  };
+  std::vector<Slot> slots;
+};
+
+// Compile fills a program; what it refuses it names.
+StatusOr<std::unique_ptr<const Program>> CompileProgram(
+    std::vector<std::shared_ptr<const PolicySet>> sets, const EngineLimits& limits);
+
+// Fit makes room for a program's decisions.
+void Fit(ScratchState& scratch, const Program& program);
+
+// BuildView judges the connection's fields; it allocates only where `view` has less room than Fit
+// gave the scratch's own.
+void BuildView(const Program& program, const CanonicalRequest& request, ScratchState& scratch,
+               ViewState& view);
+// Remember copies into the view what it is of.
+void NameConnection(const Program& program, const CanonicalRequest& request, ViewState& view);
+bool IsOf(const ViewState& view, const Program& program, const CanonicalRequest& request);
+
+Decision DecideOnView(const Program& program, const ViewState& view,
+                      const CanonicalRequest& request, int64_t now, ScratchState& scratch);
+
+std::string_view TrustDomainOf(std::string_view id);
+
+}  // namespace countersign::authz::engine

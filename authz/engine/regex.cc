@@ -1,0 +1,48 @@
+#include "authz/engine/regex.h"
+
+#include <algorithm>
+
+namespace countersign::authz::engine {
+
+RE2::Options PatternOptions(int64_t memory_bytes) {
+  RE2::Options options;
+  options.set_encoding(RE2::Options::EncodingLatin1);
+  options.set_dot_nl(true);
+  options.set_never_capture(true);
+  options.set_log_errors(false);
+  options.set_max_mem(memory_bytes);
+  return options;
+}
+
+StatusOr<std::unique_ptr<const RE2>> CompilePattern(std::string_view pattern,
+                                                    const EngineLimits& limits) {
+  if (pattern.size() > limits.pattern_bytes_max) {
+    return ResourceExhausted("pattern ", Quoted(pattern), " has ", pattern.size(),
+                             " bytes, more than pattern_bytes_max = ", limits.pattern_bytes_max);
+  }
+  auto compiled = std::make_unique<const RE2>(re2::StringPiece(pattern.data(), pattern.size()),
+                                              PatternOptions(limits.pattern_memory_bytes));
+  if (compiled->error_code() == RE2::ErrorPatternTooLarge) {
+    return ResourceExhausted(
+        "pattern ", Quoted(pattern),
+        " needs more than pattern_memory_bytes = ", limits.pattern_memory_bytes);
+  }
+  if (!compiled->ok()) {
+    return InvalidArgument("pattern ", Quoted(pattern), ": ", compiled->error());
+  }
+  return compiled;
+}
+
+std::string RequiredPrefix(const RE2& pattern) {
+  // Every match lies between these two in byte order, and so begins with what both begin with.
+  std::string least;
+  std::string most;
+  constexpr int kPrefixBytesMax = 128;
+  if (!pattern.PossibleMatchRange(&least, &most, kPrefixBytesMax)) {
+    return {};
+  }
+  auto [end, other] = std::mismatch(least.begin(), least.end(), most.begin(), most.end());
+  return std::string(least.begin(), end);
+}
+
+}  // namespace countersign::authz::engine

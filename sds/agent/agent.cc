@@ -1,0 +1,379 @@
+#include "sds/agent/agent.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <random>
+
+#include "base/log.h"
+#include "sds/agent/socket_service.h"
+
+namespace countersign::agent {
+namespace {
+
+constexpr size_t kAsksAtOnce = 64;   // A key each; more would keep the loop from its streams.
+constexpr size_t kAwaitedMax = 256;  // Revisions waiting for subscribers; older ones are merged.
+constexpr std::chrono::seconds kSaveRetry{1};
+
+std::function<double()> UniformJitter() {
+  return [random = std::make_shared<std::minstd_rand>(std::random_device{}())] {
+    return std::uniform_real_distribution<double>(-1, 1)(*random);
+  };
+}
+
+std::string_view HowToJoin() {
+  return "make a token with `countersign token generate`, and start with --join-token-file and "
+         "--bundle-sha256";
+}
+
+// Waits and is woken by `stop`; true if it may go on.
+bool WaitUnlessStopped(std::chrono::nanoseconds delay, const std::stop_token& stop) {
+  std::mutex mutex;
+  std::condition_variable_any never;
+  std::unique_lock lock(mutex);
+  never.wait_for(lock, stop, delay, [] { return false; });
+  return !stop.stop_requested();
+}
+
+StatusOr<Joined> JoinWithPatience(const AgentOptions& options, const Clock& clock,
+                                  const std::stop_token& stop) {
+  JoinOptions join{options.trust_domain, options.server, options.bundle_sha256, options.join_token};
+  std::chrono::nanoseconds backoff = options.limits.backoff_least;
+  for (;;) {
+    StatusOr<Joined> joined = Join(join, clock);
+    StatusCode code = joined.status().code();
+    if (code != StatusCode::kUnavailable && code != StatusCode::kDeadlineExceeded) {
+      return joined;
+    }
+    LogWarning("the server cannot be reached; trying again",
+               {{"server", options.server}, {"why", joined.status()}});
+    if (!WaitUnlessStopped(backoff, stop)) {
+      return absl::CancelledError("stopped before this node was attested");
+    }
+    backoff = std::min(backoff * 2, options.limits.backoff_most);
+  }
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<Agent>> Agent::Start(AgentOptions options, const Clock& clock,
+                                              std::stop_token stop) {
+  if (options.selector_mode == SelectorMode::kDemo) {
+    LogWarning(
+        "DEMO SELECTORS: every process of this user may claim any registration by its "
+        "environment; this isolates nothing and is for demonstrations alone");
+  }
+  ASSIGN_OR_RETURN(DataFolder folder, DataFolder::Open(options.data_dir, options.limits));
+  ASSIGN_OR_RETURN(Joined self, LoadOrJoin(options, clock, folder, stop));
+  ASSIGN_OR_RETURN(std::unique_ptr<EventLoop> loop, EventLoop::Create());
+  std::unique_ptr<Agent> agent(
+      new Agent(std::move(options), clock, std::move(folder), std::move(loop), std::move(self)));
+  RETURN_IF_ERROR(agent->LoadWork());
+  RETURN_IF_ERROR(agent->Serve());
+  return agent;
+}
+
+StatusOr<Joined> Agent::LoadOrJoin(const AgentOptions& options, const Clock& clock,
+                                   DataFolder& folder, const std::stop_token& stop) {
+  StatusOr<StoredSvid> svid = folder.LoadAgentSvid();
+  StatusOr<identity::TrustBundle> bundle = folder.LoadBundle(options.trust_domain);
+  if (svid.ok() && bundle.ok() && svid->svid->not_after() > clock.Now()) {
+    RETURN_IF_ERROR(CheckAgentId(svid->svid->id(), options.trust_domain));
+    return Joined{*std::move(svid), *std::move(bundle)};
+  }
+  if (options.join_token.empty()) {
+    if (svid.ok() && bundle.ok()) {
+      return FailedPrecondition("this agent's SVID expired at ",
+                                FormatTime(svid->svid->not_after()),
+                                ", so the server will not know it; ", HowToJoin());
+    }
+    if (svid.status().code() == StatusCode::kNotFound) {
+      return FailedPrecondition("this node is not attested yet; ", HowToJoin());
+    }
+    return Annotate(svid.ok() ? bundle.status() : svid.status(),
+                    Concat("the stored identity cannot be used (", HowToJoin(), "): "));
+  }
+  // A token is good for one use: do not spend it on an SVID that cannot be kept.
+  RETURN_IF_ERROR(folder.CheckWritable());
+  ASSIGN_OR_RETURN(Joined joined, JoinWithPatience(options, clock, stop));
+  RETURN_IF_ERROR(folder.ForgetWork());
+  RETURN_IF_ERROR(folder.SaveBundle(joined.bundle));
+  RETURN_IF_ERROR(folder.SaveAgentSvid(joined.svid));
+  LogInfo("attested", {{"id", joined.svid.svid->id().str()}});
+  return joined;
+}
+
+Agent::Agent(AgentOptions options, const Clock& clock, DataFolder folder,
+             std::unique_ptr<EventLoop> loop, Joined self)
+    : options_(std::move(options)),
+      clock_(clock),
+      id_(self.svid.svid->id()),
+      folder_(std::move(folder)),
+      loop_(std::move(loop)),
+      keeper_(options_.limits, UniformJitter()),
+      own_bundle_(std::move(self.bundle)),
+      slots_(options_.limits.streams_per_uid_max),
+      proxies_([this] { loop_->Post([this] { stream_.Report(proxies_.Report()); }); }),
+      hub_(*loop_, [this] { ReportTaken(); }),
+      digests_(options_.limits, clock_, [this] { hub_.KickAll(); }),
+      attestor_(options_.selector_mode, options_.limits, digests_),
+      stream_({options_.trust_domain, options_.server, options_.limits}, *this, clock_) {
+  keeper_.SetAgent(id_);
+  keeper_.Restore("", self.svid);
+}
+
+Agent::~Agent() {
+  socket_.reset();  // Ends the streams, which need the loop to end.
+  stream_.Stop();
+  loop_->Stop();
+}
+
+Status Agent::LoadWork() {
+  SetTrusted();
+  StatusOr<std::shared_ptr<const NodeState>> state = folder_.LoadState();
+  if (state.status().code() == StatusCode::kDataLoss) {
+    LogError("the stored state is damaged; it is set aside and asked for again",
+             {{"why", state.status()}});
+    RETURN_IF_ERROR(folder_.SetStateAside());
+    return absl::OkStatus();
+  }
+  if (state.status().code() == StatusCode::kNotFound) {
+    return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(state.status());
+  ASSIGN_OR_RETURN(auto svids, folder_.LoadSvids());
+  keeper_.SetRegistrations((*state)->registrations());
+  for (const auto& [registration, stored] : svids) {
+    keeper_.Restore(registration, stored);
+  }
+  applied_ = (*state)->revision();
+  TakeState(*std::move(state));
+  return absl::OkStatus();
+}
+
+Status Agent::Serve() {
+  loop_->Start([this] { Tick(); });
+  NodeFacts facts{options_.trust_domain.name(), id_.str(), options_.audit_socket};
+  ASSIGN_OR_RETURN(
+      socket_, SocketService::Start({options_.socket, options_.selector_mode, std::move(facts)},
+                                    {options_.limits, clock_, hub_, slots_, attestor_, proxies_}));
+  stream_.Start();
+  return absl::OkStatus();
+}
+
+NodeStreamObserver::Greeting Agent::OnConnecting() {
+  Greeting greeting;
+  loop_->PostAndWait([this, &greeting] {
+    const StoredSvid* own = keeper_.agent_svid();
+    greeting.svid = own != nullptr ? own->svid : nullptr;
+    greeting.bundles = trusted_;
+    if (state_ && !std::exchange(resync_, false)) {
+      greeting.have = state_->revision();
+    }
+  });
+  return greeting;
+}
+
+void Agent::OnConnected() {
+  loop_->PostAndWait([this] {
+    LogInfo("connected to the server", {{"server", options_.server}});
+    told_.clear();
+    connected_ = true;
+    keeper_.ForgetAsks();
+    stream_.Report(proxies_.Report());
+    if (applied_) {
+      stream_.Acknowledge(v1::Ack::APPLIED, *applied_);
+    }
+    if (taken_) {
+      stream_.Acknowledge(v1::Ack::TAKEN, *taken_);
+    }
+  });
+}
+
+void Agent::OnUpdate(const v1::Update& update) {
+  loop_->PostAndWait([this, &update] { ApplyUpdate(update); });
+}
+
+void Agent::OnSigned(const SigningAnswer& answer) {
+  loop_->PostAndWait([this, &answer] { TakeAnswer(answer); });
+}
+
+void Agent::OnDisconnected(const Status& why) {
+  loop_->PostAndWait([this, &why] {
+    connected_ = false;
+    if (!why.ok() && Message(why) != told_) {
+      told_ = std::string(Message(why));
+      LogWarning("no connection to the server; working from what is stored",
+                 {{"server", options_.server}, {"why", why}});
+    }
+  });
+}
+
+void Agent::Tick() {
+  WallTime now = clock_.Now();
+  if (state_unsaved_ && clock_.Monotonic() >= save_retry_at_) {
+    PersistState();
+  }
+  if (view_stale_ || (view_expiry_ && now >= *view_expiry_)) {
+    PublishView();
+  }
+  if (connected_) {
+    AskForSvids();
+  }
+  hub_.CheckSilence(clock_.Monotonic());
+  WarnOfOwnExpiry(now);
+  if (view_expiry_) {
+    loop_->TickWithin(*view_expiry_ - now);
+  }
+}
+
+void Agent::AskForSvids() {
+  WallTime now = clock_.Now();
+  StatusOr<std::vector<SigningAsk>> asks = keeper_.Due(now, kAsksAtOnce);
+  if (!asks.ok()) {
+    LogError("cannot make a key", {{"why", asks.status()}});
+    return;
+  }
+  if (!asks->empty()) {
+    stream_.Sign(*std::move(asks));
+  }
+  if (std::optional<WallTime> next = keeper_.NextDue()) {
+    loop_->TickWithin(*next - now);
+  }
+}
+
+void Agent::ApplyUpdate(const v1::Update& update) {
+  Revision revision{update.revision().term(), update.revision().n()};
+  stream_.Acknowledge(v1::Ack::RECEIVED, revision);
+  NodeState nothing;
+  StatusOr<std::shared_ptr<const NodeState>> state =
+      NodeState::Apply(state_ ? *state_ : nothing, update);
+  if (!state.ok()) {
+    LogError("an update cannot be applied; asking for everything", {{"why", state.status()}});
+    resync_ = true;
+    stream_.Reconnect();
+    return;
+  }
+  TakeState(*std::move(state));
+  state_unsaved_ = true;
+  PersistState();
+}
+
+void Agent::TakeState(std::shared_ptr<const NodeState> state) {
+  state_ = std::move(state);
+  published_state_.Publish(state_);
+  for (const std::string& gone : keeper_.SetRegistrations(state_->registrations())) {
+    if (Status status = folder_.RemoveSvid(gone); !status.ok()) {
+      LogWarning("cannot remove an SVID that is needed no more",
+                 {{"registration", gone}, {"why", status}});
+    }
+  }
+  SetTrusted();
+  PublishView();
+}
+
+// The server is known by the newest bundle it pushed; before it pushed one, by the pinned one.
+void Agent::SetTrusted() {
+  identity::BundleSet::Bundle pushed =
+      state_ ? state_->bundles()->Find(options_.trust_domain.name()) : nullptr;
+  if (pushed && !pushed->authorities_der().empty()) {
+    trusted_ = state_->bundles();
+    if (pushed->ToJson() != own_bundle_.ToJson()) {
+      own_bundle_ = *pushed;
+      if (Status status = folder_.SaveBundle(own_bundle_); !status.ok()) {
+        LogWarning("cannot store the bundle", {{"why", status}});
+      }
+    }
+    return;
+  }
+  auto set = identity::BundleSet::Create({std::make_shared<identity::TrustBundle>(own_bundle_)});
+  trusted_ = std::make_shared<const identity::BundleSet>(set.ok() ? *std::move(set)
+                                                                  : identity::BundleSet());
+}
+
+void Agent::PersistState() {
+  if (Status status = folder_.SaveState(*state_); !status.ok()) {
+    LogError("cannot store what the server pushed; it is in force, but not acknowledged",
+             {{"why", status}});
+    save_retry_at_ = clock_.Monotonic() + kSaveRetry;
+    return;
+  }
+  state_unsaved_ = false;
+  applied_ = state_->revision();
+  stream_.Acknowledge(v1::Ack::APPLIED, *applied_);
+  if (awaited_.size() >= kAwaitedMax) {
+    awaited_.pop_back();
+  }
+  awaited_.push_back({view_version_, *applied_});
+  ReportTaken();
+}
+
+void Agent::ReportTaken() {
+  if (awaited_.empty()) {
+    return;
+  }
+  uint64_t settled = hub_.settled_version();
+  std::optional<Revision> taken;
+  while (!awaited_.empty() && awaited_.front().view_version <= settled) {
+    taken = awaited_.front().revision;
+    awaited_.pop_front();
+  }
+  if (taken) {
+    taken_ = taken;
+    stream_.Acknowledge(v1::Ack::TAKEN, *taken);
+  }
+}
+
+identity::PeerVerifier Agent::Verifier() const { return identity::PeerVerifier(trusted_); }
+
+void Agent::TakeAnswer(const SigningAnswer& answer) {
+  auto accepted = keeper_.Accept(answer, Verifier(), clock_.Now());
+  if (!accepted.ok()) {
+    LogWarning("no SVID was had", {{"why", accepted.status()}});
+    return;
+  }
+  if (!accepted->has_value()) {
+    return;
+  }
+  const auto& [registration, stored] = **accepted;
+  bool own = registration.empty();
+  Status saved = own ? folder_.SaveAgentSvid(stored) : folder_.SaveSvid(registration, stored);
+  if (!saved.ok()) {
+    LogWarning("cannot store an SVID; it is in use, but a restart will lose it",
+               {{"registration", registration}, {"why", saved}});
+  }
+  LogInfo(own ? "renewed the agent's own SVID" : "took an SVID",
+          {{"registration", registration},
+           {"serial", stored.svid->serial()},
+           {"expires", FormatTime(stored.svid->not_after())}});
+  if (own) {
+    own_expiry_told_ = false;
+    stream_.Reconnect();
+  } else {
+    view_stale_ = true;
+  }
+}
+
+void Agent::PublishView() {
+  view_stale_ = false;
+  auto view = std::make_shared<AgentView>();
+  view->version = ++view_version_;
+  view->state = state_;
+  view->svids = keeper_.Valid(clock_.Now());
+  view_expiry_.reset();
+  for (const auto& [registration, svid] : view->svids) {
+    view_expiry_ = view_expiry_ ? std::min(*view_expiry_, svid->not_after()) : svid->not_after();
+  }
+  hub_.SetView(std::move(view));
+}
+
+void Agent::WarnOfOwnExpiry(WallTime now) {
+  const StoredSvid* own = keeper_.agent_svid();
+  if (own != nullptr && own->svid->not_after() <= now && !std::exchange(own_expiry_told_, true)) {
+    LogError(Concat("this agent's own SVID expired at ", FormatTime(own->svid->not_after()),
+                    ": the server will not know it, and workloads keep what they have until it "
+                    "expires; ",
+                    HowToJoin()));
+  }
+}
+
+}  // namespace countersign::agent
