@@ -102,6 +102,17 @@ std::string CompiledPolicy::RuleName(uint32_t rule) const {
   return Concat(set.name, "/", policy.name, "/", policy.rules[info.rule].name);
 }
 
+const PolicySet& CompiledPolicy::RuleSet(uint32_t rule) const {
+  return *program_->sets[program_->rules.at(rule).set];
+}
+
+std::string_view CompiledPolicy::InternedKey(Field field, std::string_view key) const {
+  const engine::KeySlots& keys =
+      field == Field::kHeader ? program_->http.headers : program_->http.queries;
+  auto found = keys.numbers.find(key);
+  return found == keys.numbers.end() ? std::string_view() : std::string_view(found->first);
+}
+
 const SourcePosition& CompiledPolicy::RuleWhere(uint32_t rule) const {
   const engine::RuleInfo& info = program_->rules.at(rule);
   return program_->sets[info.set]->policies[info.policy].rules[info.rule].where;

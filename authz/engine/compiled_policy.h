@@ -100,6 +100,9 @@ class CompiledPolicy {
   // RuleName is "set/policy/rule"; RuleWhere is where its file defines it. `rule` < rule_count().
   std::string RuleName(uint32_t rule) const;
   const SourcePosition& RuleWhere(uint32_t rule) const;
+  const PolicySet& RuleSet(uint32_t rule) const;
+  // InternedKey is the policy's own copy of a header or query key that some rule names, else empty.
+  std::string_view InternedKey(Field field, std::string_view key) const;
 
  private:
   friend class DecisionScratch;
