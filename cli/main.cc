@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 
 #include "base/fd.h"
+#include "cli/admin_commands.h"
 #include "cli/command.h"
 #include "cli/completion.h"
 #include "cli/dev/dev_commands.h"
@@ -38,6 +39,7 @@ int Main(int argc, char** argv) {
   app.require_subcommand(1);
   app.fallthrough();
   AddGlobalOptions(app, context);
+  AddAdminCommands(app, context);
   AddDevCommands(app, context);
   AddDoctorCommand(app, context);
   AddCompletionCommand(app, context);
