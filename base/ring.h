@@ -40,7 +40,8 @@ class RingMapping {
   RingMapping(const RingMapping&) = delete;
   RingMapping& operator=(const RingMapping&) = delete;
   ~RingMapping();
-  static StatusOr<RingMapping> Map(int memory_fd, size_t capacity);
+  enum class Access { kReadData, kWriteData };
+  static StatusOr<RingMapping> Map(int memory_fd, size_t capacity, Access access);
 
   RingHeader* header() const { return header_; }
   char* data() const { return data_; }
@@ -117,9 +118,9 @@ class RingReader {
   // SetAttention tells the writer. After kSleeps the caller looks at HasMore once before it waits.
   void SetAttention(Attention attention);
   bool HasMore() const;
-  void ClearWake();
 
   const RingId& id() const { return id_; }
+  // wake_fd is for edge-triggered epoll. It is never read: a peer could make a read block.
   int wake_fd() const { return wake_.get(); }
 
  private:
@@ -130,7 +131,7 @@ class RingReader {
   internal::RingMapping mapping_;
   RingId id_ = {};
   uint64_t tail_ = 0;           // Released.
-  uint64_t tail_sequence_ = 0;  // Of the last released record; 0 after Attach: not known yet.
+  uint64_t tail_sequence_ = 0;  // Of the last released record; 0: none since Attach.
   uint64_t read_ = 0;           // Read so far; tail_ <= read_.
   uint64_t read_sequence_ = 0;
 };

@@ -137,6 +137,7 @@ size_t Encode(const GapRecord& record, std::span<char> out);
 size_t Encode(const EventRecord& record, std::span<char> out);
 // EncodedBytesMax is enough room for Encode to succeed, if no limit is broken.
 size_t EncodedBytesMax(const DecisionRecord& record);
+size_t EncodedBytesMax(const EventRecord& record);
 
 template <class Record>
 std::string EncodeToString(const Record& record) {

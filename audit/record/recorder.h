@@ -81,6 +81,7 @@ class Recorder {
   template <class Record>
   bool Write(const Record& record, size_t bytes_max, size_t extra);
   void CountDrop();
+  bool CloseGap(size_t room_after);
 
   RingWriter ring_;
   std::string name_;
