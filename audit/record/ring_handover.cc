@@ -69,7 +69,8 @@ struct RingHandover::State {
   // Gives one ring and reads the line that answers it.
   Status Give(const Fd& socket, const HeldRing& ring) {
     std::array<int, 2> fds = {ring.memory.get(), ring.wake.get()};
-    RETURN_IF_ERROR(SendFds(socket.get(), Concat(kHandoverGreeting, ring.name), fds));
+    // An agent that refuses the process answers before it reads: look for its reason all the same.
+    Status sent = SendFds(socket.get(), Concat(kHandoverGreeting, ring.name), fds);
     std::string answer;
     while (answer.empty() || answer.back() != '\n') {
       if (WaitFor(socket.get(), stop.get(), options.answer_within) != Waited::kReadable) {
@@ -79,7 +80,7 @@ struct RingHandover::State {
       char c = 0;
       ssize_t got = ::recv(socket.get(), &c, 1, 0);
       if (got <= 0 || answer.size() >= kAnswerBytesMax) {
-        return Unavailable("the agent closed the connection");
+        return sent.ok() ? Unavailable("the agent closed the connection") : sent;
       }
       answer.push_back(c);
     }
