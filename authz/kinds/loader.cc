@@ -206,9 +206,9 @@ class Assembler {
     });
     if (result_.diagnostics.size() > LoaderLimits::kDiagnosticsMax) {
       // An error stays an error: the ones cut off are behind the first of its kind.
-      std::ranges::stable_partition(result_.diagnostics, [](const Diagnostic& d) {
-        return d.severity == Diagnostic::Severity::kError;
-      });
+      std::stable_partition(
+          result_.diagnostics.begin(), result_.diagnostics.end(),
+          [](const Diagnostic& d) { return d.severity == Diagnostic::Severity::kError; });
       result_.diagnostics.resize(LoaderLimits::kDiagnosticsMax);
       result_.diagnostics.push_back({Diagnostic::Severity::kWarning,
                                      {},

@@ -240,8 +240,9 @@ void SortList(Value& list, LoadContext& context) {
     }
   } else if (row.shape == Shape::kSet || row.shape == Shape::kOneOrSet) {
     std::ranges::stable_sort(list.items, {}, &Value::json);
-    auto doubles = std::ranges::unique(list.items, {}, &Value::json);
-    list.items.erase(doubles.begin(), doubles.end());
+    list.items.erase(std::unique(list.items.begin(), list.items.end(),
+                                 [](const Value& a, const Value& b) { return a.json == b.json; }),
+                     list.items.end());
   }
 }
 
