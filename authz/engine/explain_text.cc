@@ -1,11 +1,10 @@
 #include "authz/engine/explain_text.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
 
 #include "authz/engine/explain.h"
 #include "authz/engine/program.h"
+#include "authz/model/ip_text.h"
 
 namespace countersign::authz {
 namespace {
@@ -75,20 +74,6 @@ std::string RuleJson(const RuleReference& rule) {
 
 }  // namespace
 
-std::string FormatIp(const IpAddress& address) {
-  static constexpr std::array<uint8_t, 12> kMapped = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-  bool v4 = std::equal(kMapped.begin(), kMapped.end(), address.bytes.begin());
-  char text[INET6_ADDRSTRLEN] = {};
-  inet_ntop(v4 ? AF_INET : AF_INET6, address.bytes.data() + (v4 ? 12 : 0), text, sizeof(text));
-  return text;
-}
-
-std::string FormatIpRange(const IpRange& range) {
-  std::string address = FormatIp({range.address});
-  bool v4 = range.prefix_bits >= 96 && address.find(':') == std::string::npos;
-  return Concat(address, "/", static_cast<unsigned>(range.prefix_bits) - (v4 ? 96U : 0U));
-}
-
 std::string DescribePredicate(const std::vector<Matcher>& any_of) {
   std::string text = any_of.size() > 1 ? "one of " : "";
   for (size_t i = 0; i < std::min(any_of.size(), kListedMax); ++i) {
@@ -102,7 +87,7 @@ std::string DescribePredicate(const std::vector<Matcher>& any_of) {
 
 std::string DescribeActual(const CanonicalRequest& request, const Condition& condition) {
   if (condition.field == Field::kPeerIp) {
-    return request.peer_ip ? FormatIp(*request.peer_ip) : "absent";
+    return request.peer_ip ? FormatIpAddress(*request.peer_ip) : "absent";
   }
   if (condition.field == Field::kPort) {
     return request.port != 0 ? Concat(request.port) : "absent";

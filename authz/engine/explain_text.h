@@ -17,10 +17,6 @@ std::string DescribePredicate(const std::vector<Matcher>& any_of);
 // "absent".
 std::string DescribeActual(const CanonicalRequest& request, const Condition& condition);
 
-// FormatIp prints an address, IPv4-mapped ones as IPv4.
-std::string FormatIp(const IpAddress& address);
-std::string FormatIpRange(const IpRange& range);
-
 namespace engine {
 // ValuesOf lists the values of a text coordinate; empty if it is absent.
 std::vector<std::string_view> ValuesOf(const CanonicalRequest& request, const Condition& condition);

@@ -38,6 +38,9 @@ PolicyTestCase::Request BuildRequest(const Value& value, CheckedDocument& docume
   request.path = value.TextOf("path");
   request.headers = ReadNamedValues(value.Get("headers"));
   request.query = ReadNamedValues(value.Get("query"));
+  if (size_t mark = request.path.find('?'); mark != std::string::npos) {
+    document.Error(value.Get("path")->where, "write query parameters under query, not in the path");
+  }
   for (std::string_view key : kHttpKeys) {
     const Value* member = value.Get(key);
     if (!request.http && member != nullptr) {

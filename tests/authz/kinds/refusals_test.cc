@@ -256,6 +256,8 @@ TEST(LoaderRefusesTest, TestsThatTestNothing) {
        "required key \"method\" is missing"},
       {"tcp with a path", test("{ kind: tcp, workload: spiffe://td/a, path: / }", deny),
        "a tcp connection has no path"},
+      {"query in the path", test("{ workload: spiffe://td/a, method: GET, path: '/?a=b' }", deny),
+       "write query parameters under query"},
       {"unknown rule",
        test("{ workload: spiffe://td/a, method: GET, path: / }",
             deny + "      rule: shop/p/read\n"),
