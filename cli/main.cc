@@ -7,6 +7,7 @@
 #include "cli/completion.h"
 #include "cli/dev/dev_commands.h"
 #include "cli/doctor/doctor_commands.h"
+#include "cli/svid/svid_commands.h"
 
 namespace countersign::cli {
 namespace {
@@ -42,6 +43,7 @@ int Main(int argc, char** argv) {
   AddAdminCommands(app, context);
   AddDevCommands(app, context);
   AddDoctorCommand(app, context);
+  AddSvidCommands(app, context);
   AddCompletionCommand(app, context);
   try {
     app.parse(argc, argv);

@@ -90,6 +90,25 @@ StatusOr<std::vector<std::string>> SplitPem(std::string_view pem, size_t count_m
   }
 }
 
+StatusOr<std::vector<std::string>> SplitDer(std::string_view der, size_t count_max) {
+  std::vector<std::string> certificates;
+  const unsigned char* at = AsBytes(der);
+  const unsigned char* const end = at + der.size();
+  while (at != end) {
+    const unsigned char* begin = at;
+    X509Ptr certificate(d2i_X509(nullptr, &at, static_cast<long>(end - at)));
+    if (certificate == nullptr) {
+      return MalformedError(Concat("read DER after ", certificates.size(), " certificates"));
+    }
+    if (certificates.size() == count_max) {
+      return ResourceExhausted("more than the limit of ", count_max, " certificates");
+    }
+    certificates.emplace_back(reinterpret_cast<const char*>(begin),
+                              static_cast<size_t>(at - begin));
+  }
+  return certificates;
+}
+
 std::string SerialHex(X509* certificate) {
   BignumPtr number(ASN1_INTEGER_to_BN(X509_get0_serialNumber(certificate), nullptr));
   OpenSslPtr<char, FreeOpenSslBytes> text(number != nullptr ? BN_bn2hex(number.get()) : nullptr);

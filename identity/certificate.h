@@ -19,6 +19,10 @@ std::string CertificatePem(std::string_view der);
 // SplitPem reads every certificate of a text, in order, as DER; at most `count_max`.
 StatusOr<std::vector<std::string>> SplitPem(std::string_view pem, size_t count_max);
 
+// SplitDer takes certificates that stand one after another, as the Workload API sends them; at most
+// `count_max`.
+StatusOr<std::vector<std::string>> SplitDer(std::string_view der, size_t count_max);
+
 // SerialHex is lower case without leading zeros; "0" for zero.
 std::string SerialHex(X509* certificate);
 

@@ -70,6 +70,13 @@ StatusOr<TrustBundle> TrustBundle::ParseJson(const TrustDomain& domain, std::str
   return FromAuthorities(domain, std::move(document->authorities_der), document->facts);
 }
 
+StatusOr<TrustBundle> TrustBundle::FromConcatenatedDer(const TrustDomain& domain,
+                                                       std::string_view der) {
+  ASSIGN_OR_RETURN(std::vector<std::string> authorities,
+                   SplitDer(der, BundleLimits::kAuthoritiesMax));
+  return FromAuthorities(domain, std::move(authorities));
+}
+
 StatusOr<TrustBundle> TrustBundle::FromPem(const TrustDomain& domain, std::string_view pem) {
   if (pem.size() > BundleLimits::kJsonBytesMax) {
     return ResourceExhausted("bundle of ", domain.name(), " is larger than the limit of ",

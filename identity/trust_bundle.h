@@ -47,6 +47,8 @@ class TrustBundle {
                                                std::vector<std::string> authorities_der) {
     return FromAuthorities(domain, std::move(authorities_der), Facts());
   }
+  // FromConcatenatedDer reads the Workload API's form: certificates one after another.
+  static StatusOr<TrustBundle> FromConcatenatedDer(const TrustDomain& domain, std::string_view der);
   // FromPem reads any number of certificates, each of which must be an authority.
   static StatusOr<TrustBundle> FromPem(const TrustDomain& domain, std::string_view pem);
 

@@ -69,6 +69,13 @@ StatusOr<X509Svid> X509Svid::Create(std::vector<std::string> chain_der, std::str
   return svid;
 }
 
+StatusOr<X509Svid> X509Svid::FromConcatenatedDer(std::string_view chain,
+                                                 std::string key_pkcs8_der) {
+  ASSIGN_OR_RETURN(std::vector<std::string> chain_der,
+                   SplitDer(chain, VerifyLimits::kPresentedMax));
+  return Create(std::move(chain_der), std::move(key_pkcs8_der));
+}
+
 StatusOr<X509Svid> X509Svid::FromPem(std::string_view chain_pem, std::string_view key_pem) {
   ASSIGN_OR_RETURN(std::vector<std::string> chain,
                    SplitPem(chain_pem, VerifyLimits::kPresentedMax));

@@ -20,6 +20,8 @@ class X509Svid {
  public:
   // Create takes DER: the chain leaf first, and the key as PKCS#8. Expiry is the caller's business.
   static StatusOr<X509Svid> Create(std::vector<std::string> chain_der, std::string key_pkcs8_der);
+  // FromConcatenatedDer reads the Workload API's form: certificates one after another.
+  static StatusOr<X509Svid> FromConcatenatedDer(std::string_view chain, std::string key_pkcs8_der);
   // FromPem reads a chain, leaf first, and a PKCS#8 key.
   static StatusOr<X509Svid> FromPem(std::string_view chain_pem, std::string_view key_pem);
 

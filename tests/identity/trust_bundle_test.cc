@@ -193,6 +193,12 @@ TEST_F(TrustBundleTest, AnAuthorityTwiceCountsOnce) {
   EXPECT_EQ(bundle->ToJson(), ca_.Bundle()->ToJson());
 }
 
+TEST_F(TrustBundleTest, AuthoritiesOneAfterAnotherAreRead) {
+  std::string two = ca_.root_der() + TestCa().root_der();
+  EXPECT_EQ(TrustBundle::FromConcatenatedDer(Shop(), two)->authorities_der().size(), 2u);
+  EXPECT_FALSE(TrustBundle::FromConcatenatedDer(Shop(), two + "x").ok());
+}
+
 TEST_F(TrustBundleTest, AWeakAuthorityIsRefused) {
   TestCertificateSpec weak = ca_.CaSpec("weak");
   weak.key = TestKey(TestKey::Kind::kRsa1024);

@@ -32,6 +32,19 @@ TEST_F(X509SvidTest, FactsAreThoseOfTheLeaf) {
   EXPECT_EQ(again->key_pkcs8_der(), svid->key_pkcs8_der());
 }
 
+TEST_F(X509SvidTest, CertificatesOneAfterAnotherAreRead) {
+  TestCa below(ca_, ca_.CaSpec("intermediate"));
+  TestChain chain = below.Sign(below.LeafSpec("/web"));
+  std::string joined = chain.der[0] + chain.der[1];
+  StatusOr<X509Svid> svid = X509Svid::FromConcatenatedDer(joined, chain.key.Pkcs8Der());
+  ASSERT_TRUE(svid.ok()) << svid.status();
+  EXPECT_EQ(svid->chain_der(), chain.der);
+  for (const std::string& bad :
+       {std::string(), joined + "x", joined.substr(1), joined.substr(0, joined.size() - 1)}) {
+    EXPECT_FALSE(X509Svid::FromConcatenatedDer(bad, chain.key.Pkcs8Der()).ok());
+  }
+}
+
 TEST_F(X509SvidTest, TheEndIsTheEarliestOfTheChain) {
   TestCertificateSpec issuer = ca_.CaSpec("intermediate");
   issuer.not_after = kNow + 5min;
