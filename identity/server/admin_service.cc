@@ -38,13 +38,21 @@ std::vector<authz::SourceFile> FromProto(const v1::ApplyRequest& request) {
 // Logs what an apply or a rollback changed, one line a document.
 void LogChanges(const ApplyReport& report, const std::string& author) {
   for (const AppliedChange& change : report.changes) {
-    if (change.verb != ChangeVerb::kUnchanged) {
+    if (change.verb == ChangeVerb::kUnchanged) {
+      continue;
+    }
+    std::string revision = FormatRevision(report.revision);
+    if (change.kind == kPolicySetKind) {
+      LogInfo("policy set stored", {{"author", author},
+                                    {"set", change.name},
+                                    {"version", change.version},
+                                    {"digest", change.digest},
+                                    {"revision", revision}});
+    } else {
       LogInfo("document stored", {{"author", author},
                                   {"kind", change.kind},
                                   {"name", change.name},
-                                  {"version", change.version},
-                                  {"digest", change.digest},
-                                  {"revision", FormatRevision(report.revision)}});
+                                  {"revision", revision}});
     }
   }
 }

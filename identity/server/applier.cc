@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <iterator>
+#include <map>
 #include <utility>
 
+#include "authz/check/lint.h"
+#include "authz/check/policy_test_runner.h"
 #include "identity/server/document_checks.h"
 
 namespace countersign::server {
@@ -36,6 +39,52 @@ void PlanDocument(std::string_view kind, const ByName<Typed<T>>& present, const 
     change.documents.push_back({applied.kind, applied.name, applied.new_document});
   }
   report.changes.push_back(std::move(applied));
+}
+
+bool IsChanged(const RegistryChange& change, std::string_view set) {
+  return std::any_of(change.sets.begin(), change.sets.end(),
+                     [&](const SetChange& one) { return one.version.set == set; });
+}
+
+// The sets that would run: those of the registry, with the given ones in their place.
+std::vector<std::shared_ptr<const authz::PolicySet>> SetsAfter(
+    const RegistryState& state, const std::vector<std::shared_ptr<const authz::PolicySet>>& given) {
+  std::map<std::string, std::shared_ptr<const authz::PolicySet>, std::less<>> after;
+  for (const auto& [name, running] : state.sets) {
+    after[name] = running->policy;
+  }
+  for (const auto& set : given) {
+    after[set->name] = set;
+  }
+  std::vector<std::shared_ptr<const authz::PolicySet>> sets;
+  for (auto& [name, set] : after) {
+    sets.push_back(std::move(set));
+  }
+  return sets;
+}
+
+// Runs every test over all sets together. A failed test of a changed set refuses the change; one of
+// an untouched set is told, but must not let its owner stop everybody else.
+void RunTests(const std::vector<std::shared_ptr<const authz::PolicySet>>& sets, WallTime now,
+              const RegistryChange& change, std::vector<authz::Diagnostic>& diagnostics) {
+  authz::TestReport report = authz::RunPolicyTests(sets, now);
+  if (report.cases.empty()) {
+    std::move(report.diagnostics.begin(), report.diagnostics.end(),
+              std::back_inserter(diagnostics));
+    return;
+  }
+  auto finding = report.diagnostics.begin();
+  for (const authz::TestCaseResult& result : report.cases) {
+    if (result.passed || finding == report.diagnostics.end()) {
+      continue;
+    }
+    authz::Diagnostic one = std::move(*finding++);
+    if (!IsChanged(change, result.set)) {
+      one.severity = authz::Diagnostic::Severity::kWarning;
+      one.message = Concat("running set ", result.set, ": ", one.message);
+    }
+    diagnostics.push_back(std::move(one));
+  }
 }
 
 bool Contains(const RegistryState& state, const DocumentKey& key) {
@@ -97,10 +146,27 @@ Applier::Plan Applier::MakePlan(const RegistryState& state, const authz::LoadRes
   for (const authz::Route& route : loaded.routes) {
     PlanDocument(kRouteKind, state.routes, route, plan.report, plan.change);
   }
+  PlanSets(state, loaded, author, now, plan);
+  return plan;
+}
+
+void Applier::PlanSets(const RegistryState& state, const authz::LoadResult& loaded,
+                       const Author& author, WallTime now, Plan& plan) const {
   for (const std::shared_ptr<const authz::PolicySet>& set : loaded.sets) {
     PlanSet(state, set, author, now, plan);
   }
-  return plan;
+  if (plan.change.sets.empty()) {
+    return;
+  }
+  RunTests(SetsAfter(state, loaded.sets), now, plan.change, plan.report.diagnostics);
+  std::vector<std::shared_ptr<const authz::PolicySet>> changed = loaded.sets;
+  std::erase_if(changed, [&](const auto& set) { return !IsChanged(plan.change, set->name); });
+  std::vector<authz::Service> services = loaded.services;
+  for (const auto& [name, service] : state.services) {
+    services.push_back(service->value);
+  }
+  std::vector<authz::Diagnostic> lint = authz::LintPolicies(changed, services, now);
+  std::move(lint.begin(), lint.end(), std::back_inserter(plan.report.diagnostics));
 }
 
 Status Applier::Store(const RegistryState& state, Plan& plan) {
@@ -196,9 +262,14 @@ StatusOr<ApplyReport> Applier::Rollback(std::string_view set, uint64_t to_versio
   for (int attempt = 1;; ++attempt) {
     Registry::State state = registry_.state();
     Plan plan;
-    PlanSet(*state, policy, author, now, plan);
+    authz::LoadResult loaded;
+    loaded.sets = {policy};
+    PlanSets(*state, loaded, author, now, plan);
     for (SetChange& change : plan.change.sets) {
       change.version.rollback_of = target.version;
+    }
+    if (!plan.report.ok()) {
+      return std::move(plan.report);
     }
     Status status = Store(*state, plan);
     if (status.ok()) {

@@ -75,6 +75,9 @@ class Applier {
   };
   Plan MakePlan(const RegistryState& state, const authz::LoadResult& loaded, const Author& author,
                 WallTime now) const;
+  // PlanSets runs the tests of all sets as they would be.
+  void PlanSets(const RegistryState& state, const authz::LoadResult& loaded, const Author& author,
+                WallTime now, Plan& plan) const;
   void PlanSet(const RegistryState& state, const std::shared_ptr<const authz::PolicySet>& set,
                const Author& author, WallTime now, Plan& plan) const;
   Status Store(const RegistryState& state, Plan& plan);

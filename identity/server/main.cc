@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/unix_grpc/grpc_log.h"
 #include "identity/server/peer_identity_service.h"
 #include "identity/server/restore.h"
 #include "identity/server/server_main.h"
@@ -92,6 +93,7 @@ void AddRun(CLI::App& app, Flags& flags) {
 int Main(int argc, char** argv) {
   ::umask(077);
   IgnoreSigpipe();
+  RouteGrpcLog();
   RequireTls13();
   CLI::App app("Countersign's server: signs identities, publishes policies.", "countersign-server");
   app.footer(kFooter);
