@@ -7,6 +7,7 @@
 #include "cli/completion.h"
 #include "cli/dev/dev_commands.h"
 #include "cli/doctor/doctor_commands.h"
+#include "cli/policy_commands.h"
 #include "cli/svid/svid_commands.h"
 
 namespace countersign::cli {
@@ -41,6 +42,7 @@ int Main(int argc, char** argv) {
   app.fallthrough();
   AddGlobalOptions(app, context);
   AddAdminCommands(app, context);
+  AddPolicyCommands(app, context);
   AddDevCommands(app, context);
   AddDoctorCommand(app, context);
   AddSvidCommands(app, context);

@@ -67,8 +67,10 @@ std::string ReadName(const yaml::Node& root, LoadContext& context) {
   return CheckScalar(*name, kNameRow, context, value) ? value.text : "";
 }
 
+}  // namespace
+
 // A document without a usable kind cannot be given to a set: the whole file counts as broken.
-void CheckDocument(const yaml::Document& source, LoadedFile& file) {
+void CheckTree(const yaml::Document& source, LoadedFile& file) {
   LoadContext& context = file.context;
   Reporter& reporter = context.reporter;
   const yaml::Node& root = source.root;
@@ -105,8 +107,6 @@ void CheckDocument(const yaml::Document& source, LoadedFile& file) {
   document.broken = source.broken || reporter.errors() > errors_before;
 }
 
-}  // namespace
-
 void LoadFile(std::string_view content, const yaml::YamlLimits& limits, LoadedFile& file) {
   yaml::Stream stream = yaml::Parse(content, limits);
   for (yaml::Problem& problem : stream.problems) {
@@ -115,7 +115,7 @@ void LoadFile(std::string_view content, const yaml::YamlLimits& limits, LoadedFi
   bool any_broken = std::ranges::any_of(stream.documents, &yaml::Document::broken);
   file.broken = !stream.problems.empty() && !any_broken;
   for (const yaml::Document& document : stream.documents) {
-    CheckDocument(document, file);
+    CheckTree(document, file);
   }
 }
 

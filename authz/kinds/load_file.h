@@ -25,4 +25,7 @@ struct LoadedFile {
 // LoadFile reads `content` into `file`. It never fails: findings are in the file's reporter.
 void LoadFile(std::string_view content, const yaml::YamlLimits& limits, LoadedFile& file);
 
+// CheckTree checks one document's tree, as LoadFile does for each of a file.
+void CheckTree(const yaml::Document& source, LoadedFile& file);
+
 }  // namespace countersign::authz

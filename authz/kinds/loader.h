@@ -71,4 +71,8 @@ StatusOr<Registration> LoadRegistration(std::string_view document);
 StatusOr<Service> LoadService(std::string_view document);
 StatusOr<Route> LoadRoute(std::string_view document);
 
+// LoadTestRequest loads one request as PolicyTest cases write it, alone in a file. The error lists
+// every finding, a line each.
+StatusOr<PolicyTestCase::Request> LoadTestRequest(const SourceFile& file);
+
 }  // namespace countersign::authz

@@ -1,0 +1,109 @@
+// The verbs about policy files, run as people run them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "base/file.h"
+#include "tests/support/temp_dir.h"
+
+namespace countersign::cli {
+namespace {
+
+using testing::HasSubstr;
+
+struct Result {
+  int exit_code = 0;
+  std::string out;
+};
+
+Result Countersign(const std::string& words) {
+  std::string line = Concat("cd ", COUNTERSIGN_SOURCE_DIR, " && ", COUNTERSIGN_BIN_DIR,
+                            "/countersign ", words, " 2>&1");
+  FILE* pipe = ::popen(line.c_str(), "r");
+  CHECK(pipe != nullptr);
+  Result result;
+  for (int c = std::fgetc(pipe); c != EOF; c = std::fgetc(pipe)) {
+    result.out += static_cast<char>(c);
+  }
+  result.exit_code = WEXITSTATUS(::pclose(pipe));
+  return result;
+}
+
+nlohmann::json Json(const Result& result) {
+  return nlohmann::json::parse(result.out, nullptr, /*allow_exceptions=*/false);
+}
+
+TEST(PolicyCommandsTest, ShippedPoliciesCheckAndTestWell) {
+  Result check = Countersign("policy check --strict policies examples/shop");
+  EXPECT_EQ(check.exit_code, 0) << check.out;
+  EXPECT_THAT(check.out, HasSubstr("2 policy sets, 3 registrations, 2 services, 2 routes; "
+                                   "0 errors, 0 warnings"));
+  Result test = Countersign("policy test policies -o json");
+  EXPECT_EQ(test.exit_code, 0) << test.out;
+  EXPECT_EQ(Json(test)["ok"], true);
+  EXPECT_GE(Json(test)["cases"].size(), 17u);
+}
+
+TEST(PolicyCommandsTest, FindingsEndWithOneAndMachinesReadThem) {
+  TempDir dir;
+  ASSERT_TRUE(WriteFileAtomically(dir.File("set.yaml"), "kind: [\nx: \"\n", 0600).ok());
+  Result check = Countersign(Concat("policy check -o json ", dir.path()));
+  EXPECT_EQ(check.exit_code, 1) << check.out;
+  nlohmann::json json = Json(check);
+  EXPECT_EQ(json["ok"], false);
+  EXPECT_EQ(json["diagnostics"][0]["severity"], "error");
+  EXPECT_EQ(json["diagnostics"][0]["file"], dir.File("set.yaml"));
+  EXPECT_GE(json["diagnostics"][0]["line"].get<int>(), 1);
+  EXPECT_EQ(Countersign(Concat("policy test ", dir.path())).exit_code, 1);
+}
+
+TEST(PolicyCommandsTest, WhatCannotBeReadEndsWithTwo) {
+  EXPECT_EQ(Countersign("policy check /nonexistent").exit_code, 2);
+  EXPECT_EQ(Countersign("policy check").exit_code, 2);
+  EXPECT_EQ(Countersign("policy eval policies -f /nonexistent.yaml").exit_code, 2);
+  EXPECT_EQ(Countersign("policy eval policies").exit_code, 2);
+}
+
+TEST(PolicyCommandsTest, EvalSaysAllowedDeniedOrRefused) {
+  TempDir dir;
+  auto eval = [&](std::string_view request, const char* flags = "") {
+    EXPECT_TRUE(WriteFileAtomically(dir.File("r.yaml"),
+                                    Concat("caller: spiffe://shop.example/ns/prod/sa/web\n"
+                                           "workload: spiffe://shop.example/ns/prod/sa/orders\n",
+                                           request),
+                                    0600)
+                    .ok());
+    return Countersign(Concat("policy eval policies -f ", dir.File("r.yaml"), " ", flags));
+  };
+  Result allowed = eval("method: GET\npath: /orders/7\n");
+  EXPECT_EQ(allowed.exit_code, 0);
+  EXPECT_THAT(allowed.out, HasSubstr("shop/orders/storefront-reads"));
+  Result denied = eval("method: POST\npath: /orders/7\n", "-o json");
+  EXPECT_EQ(denied.exit_code, 1);
+  EXPECT_EQ(Json(denied)["effect"], "deny");
+  EXPECT_EQ(Json(denied)["nearestMiss"]["field"], "methods");
+  Result refused = eval("method: GET\npath: /orders/a%2Fb\n");
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.out, HasSubstr("refused with 400 before any rule: encoded_slash"));
+  Result wrong = eval("methd: GET\npath: /orders/7\n");
+  EXPECT_EQ(wrong.exit_code, 2);
+  EXPECT_THAT(wrong.out, HasSubstr("r.yaml:3:1: unknown key \"methd\" (did you mean \"method\"?)"));
+}
+
+TEST(PolicyCommandsTest, ExplainPrintsTheLoadersOwnTable) {
+  EXPECT_THAT(Countersign("explain").out, HasSubstr("AccessPolicy"));
+  Result field = Countersign("explain accesspolicy.spec.rules.effect");
+  EXPECT_EQ(field.exit_code, 0);
+  EXPECT_THAT(field.out, HasSubstr("FIELD:    spec.rules.effect <allow|deny> -required-"));
+  EXPECT_EQ(Json(Countersign("explain Service.spec.ports -o json"))["fields"][0]["name"],
+            "allowInPath");
+  Result unknown = Countersign("explain servise.spec");
+  EXPECT_EQ(unknown.exit_code, 2);
+  EXPECT_THAT(unknown.out, HasSubstr("did you mean \"Service\"?"));
+  EXPECT_THAT(Countersign("explain route.spec.rulez").out, HasSubstr("did you mean \"rules\"?"));
+}
+
+}  // namespace
+}  // namespace countersign::cli
