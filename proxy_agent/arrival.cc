@@ -1,0 +1,164 @@
+#include "proxy_agent/arrival.h"
+
+#include "proxy_agent/limits.h"
+#include "proxy_agent/server_connection.h"
+#include "proxy_agent/tunnel.h"
+#include "proxy_agent/worker.h"
+
+namespace countersign::proxy {
+namespace {
+
+// RFC 8446 section 5.1: a handshake record begins with 22.
+constexpr char kTlsHandshakeRecord = 22;
+// A plaintext client of a server-speaks-first protocol says nothing; TLS clients speak at once.
+constexpr std::chrono::milliseconds kPeekDeadline{500};
+
+}  // namespace
+
+Arrival::Arrival(Worker& worker, Origin origin, Fd socket)
+    : worker_(worker),
+      origin_(std::move(origin)),
+      transport_(
+          std::make_unique<Transport>(worker.io(), std::move(socket), Transport::Connected::kYes)),
+      deadline_(worker.loop().timers(), *this),
+      began_(worker.loop().now()),
+      counted_(origin_.peer.ip()) {
+  worker_.metrics().half_open.Add(1);
+}
+
+Arrival::~Arrival() {
+  if (counted_.has_value()) {
+    worker_.half_open().Leave(*counted_);
+  }
+  worker_.metrics().half_open.Add(-1);
+}
+
+void Arrival::Begin() {
+  transport_->set_owner(this);
+  if (!transport_->Start().ok()) {
+    return Close();
+  }
+  deadline_.Set(worker_.loop().now() + (MayBePlain() ? kPeekDeadline : kLimits.handshake_deadline));
+  if (!MayBePlain()) {
+    StartTls();
+  }
+  Advance();
+}
+
+// Plaintext is let in where the port says so, and for health probes, which pass no further than
+// their exemption.
+bool Arrival::MayBePlain() const {
+  return origin_.door->tls == authz::PortTls::kPermissive || !origin_.door->probes.empty();
+}
+
+void Arrival::Advance() {
+  if (state_ == State::kPeek) {
+    AdvancePeek();
+  }
+  if (state_ == State::kHandshake) {
+    AdvanceHandshake();
+  }
+}
+
+void Arrival::AdvancePeek() {
+  char first = 0;
+  const Transport::Io io = transport_->Peek(first);
+  if (io == Transport::Io::kWouldBlock) {
+    return;
+  }
+  if (io != Transport::Io::kOk) {
+    return Close();
+  }
+  if (first == kTlsHandshakeRecord) {
+    deadline_.Set(worker_.loop().now() + kLimits.handshake_deadline);
+    return StartTls();
+  }
+  worker_.metrics().permissive_plaintext.Add();
+  state_ = State::kClosed;
+  Enter(worker_, std::move(origin_), std::move(transport_));
+  worker_.Bury(*this);
+}
+
+void Arrival::StartTls() {
+  const std::shared_ptr<const OwnIdentity>& identity = worker_.snapshot().identity;
+  if (identity == nullptr) {
+    return Close();
+  }
+  const bool http = origin_.door->protocol == authz::PortProtocol::kHttp;
+  const bool insists = origin_.door->tls == authz::PortTls::kMesh;
+  const std::shared_ptr<const TlsContext>& context =
+      insists ? (http ? identity->server_http() : identity->server_tcp())
+              : (http ? identity->edge_http() : identity->edge_tcp());
+  transport_->StartTls(context, std::nullopt);
+  state_ = State::kHandshake;
+}
+
+void Arrival::AdvanceHandshake() {
+  const Transport::Io io = transport_->Handshake();
+  if (io == Transport::Io::kWouldBlock) {
+    return;
+  }
+  WorkerMetrics& metrics = worker_.metrics();
+  const TlsEngine& tls = *transport_->tls();
+  if (io != Transport::Io::kOk) {
+    const TlsFailure why =
+        tls.failure() == TlsFailure::kNone ? TlsFailure::kProtocol : tls.failure();
+    metrics.handshake_failures[static_cast<size_t>(why)].Add();
+    if (tls.verify_error().has_value()) {
+      metrics.verify_failures[static_cast<size_t>(*tls.verify_error())].Add();
+    }
+    return Close();
+  }
+  metrics.handshakes.Add();
+  metrics.handshake_latency.Observe(static_cast<uint64_t>((worker_.loop().now() - began_).count()) /
+                                    1000);
+  state_ = State::kClosed;
+  Enter(worker_, std::move(origin_), std::move(transport_));
+  worker_.Bury(*this);
+}
+
+void Arrival::Enter(Worker& worker, Origin origin, std::unique_ptr<Transport> transport) {
+  if (origin.door->protocol == authz::PortProtocol::kHttp) {
+    worker.Own(std::make_unique<ServerConnection>(worker, std::move(origin), std::move(transport)))
+        .Begin();
+  } else {
+    worker.Own(std::make_unique<Tunnel>(worker, std::move(origin), std::move(transport))).Begin();
+  }
+}
+
+void Arrival::AdoptLocal(Worker& worker, Origin origin, Fd socket) {
+  auto transport =
+      std::make_unique<Transport>(worker.io(), std::move(socket), Transport::Connected::kYes);
+  // The protocol takes the events over before the first one can come.
+  if (transport->Start().ok()) {
+    Enter(worker, std::move(origin), std::move(transport));
+  }
+}
+
+void Arrival::OnDeadline(Deadline& /*which*/) {
+  const bool silent_plain = state_ == State::kPeek &&
+                            origin_.door->tls == authz::PortTls::kPermissive &&
+                            origin_.door->protocol == authz::PortProtocol::kTcp;
+  if (silent_plain) {
+    state_ = State::kClosed;
+    worker_.metrics().permissive_plaintext.Add();
+    Enter(worker_, std::move(origin_), std::move(transport_));
+    worker_.Bury(*this);
+    return;
+  }
+  if (state_ == State::kPeek && began_ + kLimits.handshake_deadline > worker_.loop().now()) {
+    deadline_.Set(began_ + kLimits.handshake_deadline);
+    return;
+  }
+  Close();
+}
+
+void Arrival::Close() {
+  if (state_ != State::kClosed) {
+    state_ = State::kClosed;
+    transport_->Close();
+    worker_.Bury(*this);
+  }
+}
+
+}  // namespace countersign::proxy

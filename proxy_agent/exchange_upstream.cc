@@ -1,0 +1,394 @@
+// The second half of an exchange: from the permit to the end of the response.
+#include <algorithm>
+
+#include "proxy_agent/exchange.h"
+#include "proxy_agent/http/head.h"
+#include "proxy_agent/limits.h"
+#include "proxy_agent/server_connection.h"
+#include "proxy_agent/worker.h"
+
+namespace countersign::proxy {
+namespace {
+
+// How long a client that expects 100-continue is kept waiting for an upstream that says nothing.
+constexpr std::chrono::seconds kContinueWait{1};
+// Tries of one request without a Route that says more.
+constexpr uint32_t kTriesWithoutRoute = 3;
+
+// RFC 9110 section 9.2.2: "the PUT, DELETE, and safe request methods are idempotent."
+bool IsIdempotent(std::string_view method) {
+  return method == "GET" || method == "HEAD" || method == "OPTIONS" || method == "TRACE" ||
+         method == "PUT" || method == "DELETE";
+}
+
+int StatusOfFailure(UpstreamFailure failure) {
+  switch (failure) {
+    case UpstreamFailure::kReset:
+    case UpstreamFailure::kTruncated:
+    case UpstreamFailure::kProtocol:
+      return 502;
+    case UpstreamFailure::kTimeout:
+      return 504;
+    default:
+      return 503;
+  }
+}
+
+// What the other side may send now, given what waits already and what it was told before.
+size_t CreditFor(size_t unsent, size_t promised) {
+  const size_t taken = unsent + promised;
+  const size_t room = taken < kLimits.out_bytes_max ? kLimits.out_bytes_max - taken : 0;
+  return room >= kLimits.out_bytes_max / 4 ? room : 0;
+}
+
+}  // namespace
+
+const Address* Exchange::ChooseUpstream() {
+  const Door& door = *door_;
+  if (door.direction == Direction::kInbound) {
+    return &*door.application;
+  }
+  const std::vector<Endpoint>& endpoints = door.clusters.front().endpoints;
+  if (endpoints.empty()) {
+    return nullptr;
+  }
+  const size_t first = worker_.NextTurn(&endpoints);
+  for (size_t i = 0; i < endpoints.size(); ++i) {
+    const Endpoint& endpoint = endpoints[(first + i) % endpoints.size()];
+    const bool tried = std::find(tried_.begin(), tried_.end(), &endpoint) != tried_.end();
+    if (!tried || i + 1 == endpoints.size()) {
+      attempt_.endpoint = &endpoint;
+      return &endpoint.address;
+    }
+  }
+  return nullptr;
+}
+
+void Exchange::AwaitUpstream() {
+  state_ = State::kAwaitUpstream;
+  const Address* address = ChooseUpstream();
+  const std::shared_ptr<const OwnIdentity>& identity = worker_.snapshot().identity;
+  if (address == nullptr || identity == nullptr) {
+    return TryAgainOrFail(UpstreamFailure::kNoEndpoint);
+  }
+  ++attempt_.number;
+  attempt_.began = worker_.loop().now();
+  upstream_text_ = address->text();
+  UpstreamTarget target{.address = *address, .alpn = kAlpnHttp1};
+  if (attempt_.endpoint != nullptr) {
+    tried_.push_back(attempt_.endpoint);
+    target.peer = &attempt_.endpoint->peer;
+    target.svid_generation = identity->svid_generation();
+    target.bundle_generation = identity->bundle_generation();
+  }
+  Progress();
+  StatusOr<UpstreamConnection*> acquired = worker_.pool().Acquire(target, user_handle_);
+  if (!acquired.ok()) {
+    return OnConnectFailed(absl::IsResourceExhausted(acquired.status())
+                               ? UpstreamFailure::kOverload
+                               : UpstreamFailure::kConnect);
+  }
+  attempt_.connection = *acquired;
+  if (attempt_.connection->connected()) {
+    ForwardRequest();
+  }
+}
+
+void Exchange::OnConnected() { ForwardRequest(); }
+
+http::OutgoingRequest Exchange::MakeOutgoing() const {
+  http::OutgoingRequest request;
+  request.head = head_.get();
+  request.target = target_;
+  request.host = host_;
+  request.upgrade = head_->upgrade;
+  if (door_->direction == Direction::kInbound) {
+    request.edits.forwarded_client_cert = server_->forwarded_client_cert();
+  }
+  return request;
+}
+
+// RenewPermit judges again what was judged on a basis that is no more. False: denied and answered.
+bool Exchange::RenewPermit() {
+  authz::Verdict verdict = Judge();
+  worker_.metrics().rejudged.Add();
+  if (!verdict.permit.has_value()) {
+    Supersede(verdict.decision, CutReason::kPolicyChanged);
+    return false;
+  }
+  attempt_.permit = std::move(verdict.permit);
+  return true;
+}
+
+void Exchange::ForwardRequest() {
+  if ((!attempt_.permit.has_value() || attempt_.permit->Stale(worker_.authorizer().basis())) &&
+      !RenewPermit()) {
+    return;
+  }
+  const bool has_body = head_->body != http::BodyKind::kNone;
+  authz::Permit permit = std::move(*attempt_.permit);
+  attempt_.permit.reset();
+  if (!attempt_.connection->Forward(std::move(permit), MakeOutgoing(),
+                                    has_body ? http::End::kNo : http::End::kYes)) {
+    return TryAgainOrFail(UpstreamFailure::kReset);
+  }
+  state_ = State::kForwarded;
+  if (has_body) {
+    replayable_ = replayable_ && IsIdempotent(head_->method);
+    hold_body_ = head_->expects_continue && attempt_.number == 1;
+    if (hold_body_) {
+      continue_deadline_.Set(worker_.loop().now() + kContinueWait);
+    }
+    if (!replay_.empty()) {
+      attempt_.connection->SendBody(replay_);
+    }
+    if (request_ended_) {
+      attempt_.connection->SendEnd({});
+    }
+    CreditRequest();
+  }
+  response_credit_out_ = 0;
+  CreditResponse();
+}
+
+void Exchange::CreditRequest() {
+  if (attempt_.connection == nullptr || hold_body_ || request_ended_ ||
+      state_ == State::kAwaitUpstream) {
+    return;
+  }
+  if (const size_t more = CreditFor(attempt_.connection->unsent_bytes(), credit_out_); more > 0) {
+    credit_out_ += more;
+    server_->Credit(stream_, more);
+  }
+}
+
+void Exchange::CreditResponse() {
+  if (attempt_.connection == nullptr || state_ == State::kAwaitUpstream) {
+    return;
+  }
+  if (const size_t more = CreditFor(server_->unsent_bytes(), response_credit_out_); more > 0) {
+    response_credit_out_ += more;
+    attempt_.connection->CreditResponse(more);
+  }
+}
+
+void Exchange::OnRequestBody(std::string_view data) {
+  if (state_ == State::kDone) {
+    return;
+  }
+  credit_out_ -= std::min(credit_out_, data.size());
+  bytes_in_ += data.size();
+  Progress();
+  if (state_ == State::kAwaitUpstream) {
+    replay_.append(data);  // Within the credit given before; sent with the next try.
+    return;
+  }
+  if (replayable_ && !tunnel_) {
+    replay_.append(data);
+    if (replay_.size() > kLimits.replay_bytes_max) {
+      replayable_ = false;
+      replay_ = std::string();
+    }
+  }
+  if (attempt_.connection != nullptr) {
+    attempt_.connection->SendBody(data);
+    CreditRequest();
+  }
+}
+
+void Exchange::OnRequestEnd(std::span<const http::Header> trailers) {
+  request_ended_ = true;
+  replayable_ = replayable_ && trailers.empty();
+  if (attempt_.connection != nullptr && state_ != State::kAwaitUpstream) {
+    attempt_.connection->SendEnd(trailers);
+  }
+}
+
+void Exchange::OnCallerDrained() {
+  if (state_ != State::kDone) {
+    CreditResponse();
+  }
+}
+
+void Exchange::OnUpstreamDrained() { CreditRequest(); }
+
+void Exchange::OnResponse(http::ClientEvent& event) {
+  Progress();
+  switch (event.kind) {
+    case http::EventKind::kInterim: {
+      hold_body_ = false;
+      http::OutgoingResponse interim;
+      interim.status = event.head->status;
+      interim.headers = event.head->headers;
+      server_->SendInterim(stream_, interim);
+      return CreditRequest();
+    }
+    case http::EventKind::kHead:
+      return OnResponseHead(event);
+    case http::EventKind::kSwitched:
+      return OnSwitched(event);
+    case http::EventKind::kBody:
+      bytes_out_ += event.data.size();
+      response_credit_out_ -= std::min(response_credit_out_, event.data.size());
+      server_->SendBody(stream_, event.data);
+      return CreditResponse();
+    case http::EventKind::kEnd:
+      server_->SendEnd(stream_, event.trailers);
+      return EndResponse();
+    default:
+      return;
+  }
+}
+
+void Exchange::OnResponseHead(http::ClientEvent& event) {
+  const http::ResponseHead& head = *event.head;
+  hold_body_ = false;
+  try_deadline_.Clear();
+  status_ = head.status;
+  head_sent_ = true;
+  state_ = State::kResponding;
+  http::OutgoingResponse response;
+  response.status = head.status;
+  response.headers = head.headers;
+  response.internal = door_->direction == Direction::kInbound ? http::InternalHeaders::kRemove
+                                                              : http::InternalHeaders::kKeep;
+  response.body = head.body;
+  response.content_length = head.content_length;
+  server_->SendHead(stream_, response, event.end);
+  if (event.end == http::End::kYes) {
+    EndResponse();
+  }
+}
+
+void Exchange::OnSwitched(http::ClientEvent& event) {
+  try_deadline_.Clear();
+  request_deadline_.Clear();  // A tunnel lives by progress, not by a request's time.
+  status_ = event.head->status;
+  head_sent_ = tunnel_ = true;
+  request_ended_ = false;
+  state_ = State::kResponding;
+  http::OutgoingResponse response;
+  response.status = status_;
+  response.headers = event.head->headers;
+  response.upgrade = event.head->upgrade;
+  server_->SendHead(stream_, response, http::End::kNo);
+  credit_out_ = response_credit_out_ = 0;
+  CreditRequest();
+  CreditResponse();
+  Progress();
+}
+
+void Exchange::EndResponse() {
+  whole_ = !tunnel_;
+  UpstreamConnection* connection = std::exchange(attempt_.connection, nullptr);
+  if (connection != nullptr) {
+    if (request_ended_ && !tunnel_) {
+      connection->Release();
+    } else {
+      connection->Abandon();
+    }
+  }
+  Finish(CutReason::kNone);
+}
+
+void Exchange::OnConnectFailed(UpstreamFailure failure) {
+  attempt_.connection = nullptr;
+  TryAgainOrFail(failure);
+}
+
+void Exchange::OnUpstreamLost(UpstreamFailure failure) {
+  attempt_.connection = nullptr;
+  if (head_sent_) {
+    return Finish(CutReason::kUpstreamGone);
+  }
+  TryAgainOrFail(failure);
+}
+
+void Exchange::OnUpstreamCut(CutReason reason) {
+  attempt_.connection = nullptr;
+  if (head_sent_) {
+    return Finish(reason);
+  }
+  TryAgainOrFail(UpstreamFailure::kReset);
+}
+
+// A request is sent again only if no byte of it can have had an effect: it did not leave, or its
+// method is idempotent.
+bool Exchange::MayTryAgain(UpstreamFailure failure) const {
+  if (attempt_.number >= kTriesWithoutRoute) {
+    return false;
+  }
+  switch (failure) {
+    case UpstreamFailure::kConnect:
+    case UpstreamFailure::kHandshake:
+      return door_->direction == Direction::kOutbound &&
+             tried_.size() < door_->clusters.front().endpoints.size();
+    case UpstreamFailure::kReset:
+      return replayable_ && IsIdempotent(head_->method);
+    default:
+      return false;
+  }
+}
+
+void Exchange::TryAgainOrFail(UpstreamFailure failure) {
+  DropUpstream();
+  try_deadline_.Clear();
+  if (!MayTryAgain(failure)) {
+    return AnswerWithDecision(StatusOfFailure(failure));
+  }
+  worker_.metrics().retries.Add();
+  // Each try has a verdict and a permit of its own.
+  if (RenewPermit()) {
+    AwaitUpstream();
+  }
+}
+
+void Exchange::Revise(const Change& change) {
+  if (state_ == State::kDone) {
+    return;
+  }
+  authz::Verdict verdict = Judge();
+  worker_.metrics().rejudged.Add();
+  if (!verdict.permit.has_value()) {
+    return Supersede(verdict.decision,
+                     change.policy ? CutReason::kPolicyChanged : CutReason::kIdentityChanged);
+  }
+  if (attempt_.permit.has_value()) {
+    attempt_.permit = std::move(verdict.permit);
+  }
+}
+
+// Supersede records the verdict that fell and the one that takes its place, and cuts.
+void Exchange::Supersede(const authz::Decision& decision, CutReason reason) {
+  const WallTime now = worker_.loop().wall_now();
+  Recorded denied =
+      worker_.audit().Record(server_->origin(), *door_, server_->peer(), request_, decision, now);
+  if (recorded_.slot) {
+    worker_.audit().Complete(
+        std::move(recorded_),
+        {.bytes_in = bytes_in_, .bytes_out = bytes_out_, .upstream = upstream_text_, .cut = reason},
+        now);
+  }
+  recorded_ = std::move(denied);
+  reason_ = decision.reason;
+  Cut(reason);
+}
+
+void Exchange::Progress() { request_deadline_.Set(worker_.loop().now() + kLimits.idle_deadline); }
+
+void Exchange::OnDeadline(Deadline& which) {
+  if (&which == &continue_deadline_) {
+    hold_body_ = false;
+    return CreditRequest();
+  }
+  if (head_sent_) {
+    return Finish(CutReason::kDeadline);
+  }
+  worker_.metrics().upstream_failures[static_cast<size_t>(UpstreamFailure::kTimeout)].Add();
+  if (&which == &try_deadline_) {
+    return TryAgainOrFail(UpstreamFailure::kTimeout);
+  }
+  AnswerWithDecision(504);
+}
+
+}  // namespace countersign::proxy

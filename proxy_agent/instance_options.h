@@ -1,0 +1,24 @@
+// InstanceOptions: what the command line changes for this one instance of a Service.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "base/status.h"
+
+namespace countersign::proxy {
+
+// InstanceOptions lets two instances of one Service run on one host. Plain data, keyed by name.
+struct InstanceOptions {
+  std::string name = "proxy";
+  size_t workers = 1;
+  std::map<std::string, std::string, std::less<>> listen = {};  // Port name -> IP:PORT.
+  std::map<std::string, std::string, std::less<>> application =
+      {};                                                      // Port name -> where it listens.
+  std::map<std::string, std::string, std::less<>> reach = {};  // Service name -> local address.
+};
+
+// AddOverride reads "NAME=VALUE" into one of the maps; a second value for a name is an error.
+Status AddOverride(std::map<std::string, std::string, std::less<>>& into, std::string_view text);
+
+}  // namespace countersign::proxy

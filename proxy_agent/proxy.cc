@@ -1,0 +1,152 @@
+#include "proxy_agent/proxy.h"
+
+#include "base/log.h"
+
+namespace countersign::proxy {
+namespace {
+
+ConfigurationSource SourceOf(sds::ProxyConfigSnapshot snapshot) {
+  ConfigurationSource source;
+  source.version = snapshot.version;
+  source.workload_id = std::move(snapshot.workload_id);
+  source.application_uid = snapshot.application_uid;
+  for (sds::NodeDocument& document : snapshot.services) {
+    source.services.push_back(std::move(document.json));
+  }
+  for (sds::NodeDocument& document : snapshot.routes) {
+    source.routes.push_back(std::move(document.json));
+  }
+  for (sds::NodePolicySet& set : snapshot.policy_sets) {
+    source.policy_sets.push_back({.name = std::move(set.set),
+                                  .version = set.version,
+                                  .digest = std::move(set.digest),
+                                  .documents = std::move(set.documents)});
+  }
+  source.node_id = std::move(snapshot.node_id);
+  source.audit_socket = std::move(snapshot.audit_socket);
+  return source;
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<Proxy>> Proxy::Create(InstanceOptions options, const Clock& clock,
+                                               std::vector<std::shared_ptr<const Listener>> given) {
+  std::unique_ptr<Proxy> proxy(new Proxy(std::move(options), clock, std::move(given)));
+  const size_t count = proxy->options_.workers;
+  for (size_t i = 0; i < count; ++i) {
+    ASSIGN_OR_RETURN(std::unique_ptr<Worker> worker,
+                     Worker::Create({.index = i,
+                                     .workers = count,
+                                     .recorder = {.name = Concat(proxy->options_.name, "-", i)}},
+                                    proxy->snapshots_, clock));
+    worker->Start();
+    proxy->workers_.push_back(std::move(worker));
+  }
+  return proxy;
+}
+
+Proxy::Proxy(InstanceOptions options, const Clock& clock,
+             std::vector<std::shared_ptr<const Listener>> given)
+    : options_(std::move(options)),
+      clock_(clock),
+      given_(std::move(given)),
+      snapshots_(std::make_shared<const Snapshot>()) {}
+
+Proxy::~Proxy() { Stop(); }
+
+void Proxy::Stop() {
+  // The rings stay with the agent until the last completion is written.
+  for (const std::unique_ptr<Worker>& worker : workers_) {
+    worker->Stop();
+  }
+  std::lock_guard lock(mutex_);
+  handover_.reset();
+}
+
+Status Proxy::OnIdentity(std::shared_ptr<const identity::X509Svid> svid,
+                         std::shared_ptr<const identity::BundleSet> bundles) {
+  std::lock_guard lock(mutex_);
+  const std::shared_ptr<const Snapshot> before = snapshots_.Get();
+  ASSIGN_OR_RETURN(
+      std::shared_ptr<const OwnIdentity> identity,
+      OwnIdentity::Create(std::move(svid), std::move(bundles), before->identity.get()));
+  auto next = std::make_shared<Snapshot>(*before);
+  next->basis.svid = identity->svid_generation();
+  next->basis.bundle = identity->bundle_generation();
+  LogInfo("identity taken", {{"id", identity->svid().id().str()},
+                             {"serial", identity->svid().serial()},
+                             {"not_after", FormatTime(identity->svid().not_after())}});
+  next->identity = std::move(identity);
+  ++identity_updates_;
+  Publish(std::move(next));
+  return absl::OkStatus();
+}
+
+Status Proxy::OnConfiguration(sds::ProxyConfigSnapshot snapshot) {
+  std::lock_guard lock(mutex_);
+  const uint64_t version = snapshot.version;
+  Status taken = Take(std::move(snapshot));
+  if (!taken.ok()) {
+    ++config_refused_;
+    last_refusal_ = std::string(Message(taken));
+    LogWarning("configuration refused", {{"version", version}, {"error", taken}});
+  }
+  return taken;
+}
+
+Status Proxy::Take(sds::ProxyConfigSnapshot snapshot) {
+  const std::shared_ptr<const Snapshot> before = snapshots_.Get();
+  const std::string audit_socket = snapshot.audit_socket;
+  ASSIGN_OR_RETURN(std::shared_ptr<const Configuration> configuration,
+                   Configuration::Create(SourceOf(std::move(snapshot)), options_));
+  ASSIGN_OR_RETURN(std::shared_ptr<const ListenerSet> listeners,
+                   ListenerSet::Create(configuration->doors(), workers_.size(),
+                                       before->listeners.get(), given_));
+  RETURN_IF_ERROR(StartHandover(audit_socket));
+  given_.clear();  // What no door wanted is closed.
+  auto next = std::make_shared<Snapshot>(*before);
+  next->config_generation = before->config_generation + 1;
+  next->basis.policy = next->config_generation;
+  LogInfo("configuration taken", {{"version", configuration->version()},
+                                  {"doors", configuration->doors().size()},
+                                  {"policy", configuration->policy()->digest()}});
+  next->configuration = std::move(configuration);
+  next->listeners = std::move(listeners);
+  Publish(std::move(next));
+  return absl::OkStatus();
+}
+
+Status Proxy::StartHandover(const std::string& socket) {
+  if (socket.empty() || (handover_ != nullptr && socket == handover_socket_)) {
+    return absl::OkStatus();
+  }
+  std::vector<audit::RingHandover::Ring> rings;
+  for (const std::unique_ptr<Worker>& worker : workers_) {
+    rings.push_back(
+        {.writer = &worker->audit().recorder().ring(), .name = worker->audit().recorder().name()});
+  }
+  audit::RingHandover::Options options;
+  options.socket_path = socket;
+  ASSIGN_OR_RETURN(handover_, audit::RingHandover::Start(options, rings));
+  handover_socket_ = socket;
+  return absl::OkStatus();
+}
+
+void Proxy::Publish(std::shared_ptr<const Snapshot> next) {
+  const bool ready = next->MayServe(clock_.Now());
+  snapshots_.Publish(std::move(next));
+  for (const std::unique_ptr<Worker>& worker : workers_) {
+    worker->Wake();
+  }
+  if (ready && !was_ready_) {
+    was_ready_ = true;
+    LogInfo("ready", {{"instance", options_.name}, {"workers", workers_.size()}});
+    if (on_ready_) {
+      on_ready_();
+    }
+  }
+}
+
+bool Proxy::Ready() const { return snapshots_.Get()->MayServe(clock_.Now()); }
+
+}  // namespace countersign::proxy

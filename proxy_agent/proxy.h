@@ -1,0 +1,73 @@
+// Proxy: the program's whole: it takes what the agent sends, publishes snapshots to its workers,
+// and answers on the admin port.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "audit/record/ring_handover.h"
+#include "base/published.h"
+#include "proxy_agent/admin_server.h"
+#include "proxy_agent/instance_options.h"
+#include "proxy_agent/snapshot.h"
+#include "proxy_agent/worker.h"
+#include "sds/client/node_client.h"
+
+namespace countersign::proxy {
+
+// Proxy is safe for any thread. What it is told comes one call at a time (NodeObserver); an error
+// refuses it, and what was taken last stays in force.
+class Proxy final : public sds::NodeObserver {
+ public:
+  // Create starts the workers, which serve nothing until identity and configuration are there.
+  // `given` are listening sockets that were inherited or received.
+  static StatusOr<std::unique_ptr<Proxy>> Create(
+      InstanceOptions options, const Clock& clock,
+      std::vector<std::shared_ptr<const Listener>> given = {});
+  ~Proxy() override;
+
+  Status OnIdentity(std::shared_ptr<const identity::X509Svid> svid,
+                    std::shared_ptr<const identity::BundleSet> bundles) override;
+  Status OnConfiguration(sds::ProxyConfigSnapshot snapshot) override;
+
+  bool Ready() const;
+  // Admin answers /metrics, /ready and /config.
+  AdminAnswer Admin(std::string_view path) const;
+  // set_on_ready is called once, when the proxy first becomes ready, from the thread that made it
+  // so.
+  void set_on_ready(std::function<void()> on_ready) { on_ready_ = std::move(on_ready); }
+  // Stop ends the workers: idle connections at once, others within the linger deadline.
+  void Stop();
+
+  // The snapshot in force, never null; for tests and for handing listeners on.
+  std::shared_ptr<const Snapshot> snapshot() const { return snapshots_.Get(); }
+
+ private:
+  Proxy(InstanceOptions options, const Clock& clock,
+        std::vector<std::shared_ptr<const Listener>> given);
+  // Publish hands `next` to the workers. REQUIRES mutex_.
+  void Publish(std::shared_ptr<const Snapshot> next);
+  Status StartHandover(const std::string& socket);
+  Status Take(sds::ProxyConfigSnapshot snapshot);
+  AdminAnswer AdminConfig() const;
+  AdminAnswer AdminMetrics() const;
+
+  const InstanceOptions options_;
+  const Clock& clock_;
+  std::vector<std::shared_ptr<const Listener>> given_;
+  Published<Snapshot> snapshots_;
+  mutable std::mutex
+      mutex_;  // Guards what follows; held while a change is made, not on the data path.
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::unique_ptr<audit::RingHandover> handover_;
+  std::string handover_socket_;
+  std::function<void()> on_ready_;
+  bool was_ready_ = false;
+  uint64_t identity_updates_ = 0;
+  uint64_t config_refused_ = 0;
+  std::string last_refusal_;
+};
+
+}  // namespace countersign::proxy
