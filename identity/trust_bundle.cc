@@ -10,6 +10,14 @@
 namespace countersign::identity {
 namespace {
 
+// RFC 5280 4.1.1.2: the algorithm stands in a certificate twice, alike. Path building checks it
+// with the signature, which is never looked at for an authority.
+bool NamesOneAlgorithm(X509* certificate) {
+  const X509_ALGOR* outer = nullptr;
+  X509_get0_signature(nullptr, &outer, certificate);
+  return X509_ALGOR_cmp(outer, X509_get0_tbs_sigalg(certificate)) == 0;
+}
+
 // An authority may belong to several domains, so its own SPIFFE ID is not held against `domain`.
 StatusOr<X509Ptr> DecodeAuthority(std::string_view der) {
   if (der.size() > BundleLimits::kAuthorityBytesMax) {
@@ -18,7 +26,7 @@ StatusOr<X509Ptr> DecodeAuthority(std::string_view der) {
   }
   X509Ptr certificate = DecodeCertificate(der);
   std::optional<VerifyError> error = VerifyError::kMalformedCertificate;
-  if (certificate != nullptr) {
+  if (certificate != nullptr && NamesOneAlgorithm(certificate.get())) {
     error = CheckIssuer(certificate.get(), nullptr);
     error = error.has_value() ? error : CheckKey(certificate.get());
   }

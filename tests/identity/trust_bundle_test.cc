@@ -6,6 +6,7 @@
 
 #include "base/crypto/base64.h"
 #include "base/crypto/hash.h"
+#include "identity/peer_verifier.h"
 #include "tests/support/test_ca.h"
 
 namespace countersign::identity {
@@ -191,6 +192,28 @@ TEST_F(TrustBundleTest, AnAuthorityTwiceCountsOnce) {
       TrustBundle::FromAuthorities(Shop(), {ca_.root_der(), ca_.root_der()});
   ASSERT_TRUE(bundle.ok());
   EXPECT_EQ(bundle->ToJson(), ca_.Bundle()->ToJson());
+}
+
+TEST_F(TrustBundleTest, AnAuthorityThatNamesTwoSignatureAlgorithmsIsRefused) {
+  std::string root = ca_.root_der();
+  std::string ecdsa_sha256 = "\x2a\x86\x48\xce\x3d\x04\x03\x02";
+  size_t at = root.find(ecdsa_sha256);
+  ASSERT_NE(at, std::string::npos);
+  root[at + ecdsa_sha256.size() - 1] = 3;  // SHA-384 inside, SHA-256 outside.
+  EXPECT_FALSE(TrustBundle::FromAuthorities(Shop(), {root}).ok());
+}
+
+// An authority below another one may stand in a bundle without the one above it.
+TEST_F(TrustBundleTest, AnAuthorityNeedNotBeSelfSigned) {
+  TestCa middle(ca_, ca_.CaSpec("middle"));
+  TestChain chain = middle.Sign(middle.LeafSpec("/web"));
+  auto bundle =
+      std::make_shared<const TrustBundle>(*TrustBundle::FromAuthorities(Shop(), {chain.der[1]}));
+  PeerVerifier verifier(std::make_shared<const BundleSet>(*BundleSet::Create({bundle})));
+  VerifyResult result = verifier.Verify(chain.views(), PeerRole::kClient, ca_.now());
+  EXPECT_TRUE(result.ok()) << VerifyErrorName(result.error());
+  TestChain above = ca_.Sign(ca_.LeafSpec("/web"));
+  EXPECT_FALSE(verifier.Verify(above.views(), PeerRole::kClient, ca_.now()).ok());
 }
 
 TEST_F(TrustBundleTest, AuthoritiesOneAfterAnotherAreRead) {
