@@ -1,0 +1,287 @@
+// The program itself: how it starts, ends, and what it says when something is wrong with its host.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <openssl/ssl.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+
+#include "base/crypto/openssl.h"
+#include "base/file.h"
+#include "identity/certificate.h"
+#include "tests/support/temp_dir.h"
+
+namespace countersign::server {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+// One run of countersign-server. Its log is read until a line or the end is there.
+class Program {
+ public:
+  explicit Program(const std::vector<std::string>& arguments) {
+    int log[2];
+    CHECK(::pipe2(log, O_CLOEXEC) == 0);
+    std::vector<std::string> words = {std::string(COUNTERSIGN_BIN_DIR) + "/countersign-server"};
+    words.insert(words.end(), arguments.begin(), arguments.end());
+    std::vector<char*> argv;
+    for (std::string& word : words) {
+      argv.push_back(word.data());
+    }
+    argv.push_back(nullptr);
+    pid_ = ::fork();
+    CHECK(pid_ >= 0);
+    if (pid_ == 0) {
+      ::dup2(log[1], 1);
+      ::dup2(log[1], 2);
+      ::execv(argv[0], argv.data());
+      ::_exit(127);
+    }
+    ::close(log[1]);
+    log_ = Fd(log[0]);
+  }
+  ~Program() {
+    if (pid_ > 0) {
+      ::kill(pid_, SIGKILL);
+      Wait();
+    }
+  }
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+
+  // ReadUntil reads the log until it holds `text`; false at the end of the log.
+  bool ReadUntil(std::string_view text) {
+    while (said_.find(text) == std::string::npos) {
+      std::array<char, 4096> block;
+      ssize_t got = ::read(log_.get(), block.data(), block.size());
+      if (got <= 0) {
+        return false;
+      }
+      said_.append(block.data(), static_cast<size_t>(got));
+    }
+    return true;
+  }
+  void Signal(int number) { ::kill(pid_, number); }
+  // Wait reads the rest of the log and gives the exit status.
+  int Wait() {
+    ReadUntil("\x01never");
+    int status = 0;
+    ::waitpid(pid_, &status, 0);
+    pid_ = -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+  }
+  const std::string& said() const { return said_; }
+  int port() const {
+    size_t at = said_.find("port=\"");
+    return at == std::string::npos ? 0 : std::stoi(said_.substr(at + 6));
+  }
+
+ private:
+  pid_t pid_ = -1;
+  Fd log_;
+  std::string said_;
+};
+
+class ServerProcessTest : public testing::Test {
+ protected:
+  std::vector<std::string> Arguments(const std::string& name) {
+    return {"run",         "--trust-domain", "shop.example",
+            "--data-dir",  Data(name),       "--listen",
+            "127.0.0.1:0", "--admin-socket", folder_.File(name + ".sock")};
+  }
+  std::string Data(const std::string& name) { return folder_.File(name); }
+  // Runs to the end; the log must name the fault, the exit status must be 2.
+  std::string Fault(const std::vector<std::string>& arguments) {
+    Program program(arguments);
+    EXPECT_EQ(program.Wait(), 2) << program.said();
+    return program.said();
+  }
+  // Starts once and ends, so that there is a data folder.
+  void MakeData(const std::string& name) {
+    Program program(Arguments(name));
+    ASSERT_TRUE(program.ReadUntil("ready")) << program.said();
+    program.Signal(SIGTERM);
+    ASSERT_EQ(program.Wait(), 0) << program.said();
+  }
+  TempDir folder_;
+};
+
+// Serial of the certificate that the port serves, or empty if the handshake fails.
+std::string ServedSerial(int port, int highest_version) {
+  std::unique_ptr<SSL_CTX, Deleter<SSL_CTX_free>> context(SSL_CTX_new(TLS_client_method()));
+  SSL_CTX_set_max_proto_version(context.get(), highest_version);
+  std::unique_ptr<SSL, Deleter<SSL_free>> ssl(SSL_new(context.get()));
+  static constexpr unsigned char kH2[] = {2, 'h', '2'};
+  SSL_set_alpn_protos(ssl.get(), kH2, sizeof(kH2));
+  Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  CHECK(::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0);
+  SSL_set_fd(ssl.get(), socket.get());
+  if (SSL_connect(ssl.get()) != 1) {
+    return "";
+  }
+  X509Ptr certificate(SSL_get1_peer_certificate(ssl.get()));
+  return certificate == nullptr ? "" : identity::SerialHex(certificate.get());
+}
+
+TEST_F(ServerProcessTest, ReadyThenEndsCleanlyOnEitherSignal) {
+  for (int number : {SIGTERM, SIGINT}) {
+    Program program(Arguments("a"));
+    ASSERT_TRUE(program.ReadUntil("ready")) << program.said();
+    program.Signal(number);
+    EXPECT_EQ(program.Wait(), 0) << program.said();
+    EXPECT_NE(::access(folder_.File("a.sock").c_str(), F_OK), 0);
+  }
+}
+
+TEST_F(ServerProcessTest, FilesAreForTheServersUserAlone) {
+  MakeData("a");
+  for (const char* name : {"/ca/authority.pem", "/server.key", "/store.db"}) {
+    struct stat facts = {};
+    ASSERT_EQ(::stat((Data("a") + name).c_str(), &facts), 0) << name;
+    EXPECT_EQ(facts.st_mode & 0777, 0600u) << name;
+  }
+}
+
+TEST_F(ServerProcessTest, OnlyTls13IsSpoken) {
+  Program program(Arguments("a"));
+  ASSERT_TRUE(program.ReadUntil("port=\"")) << program.said();
+  ASSERT_TRUE(program.ReadUntil("admin_socket"));
+  EXPECT_EQ(ServedSerial(program.port(), TLS1_2_VERSION), "");
+  EXPECT_NE(ServedSerial(program.port(), TLS1_3_VERSION), "");
+}
+
+// A CA of 60 s gives the server SVIDs of 10 s: a new connection soon meets a new one.
+TEST_F(ServerProcessTest, OwnSvidIsRenewedWhileServing) {
+  std::vector<std::string> arguments = Arguments("a");
+  arguments.insert(arguments.end(), {"--ca-ttl", "60s", "--agent-svid-ttl", "2s"});
+  Program program(arguments);
+  ASSERT_TRUE(program.ReadUntil("admin_socket")) << program.said();
+  std::string first = ServedSerial(program.port(), TLS1_3_VERSION);
+  ASSERT_NE(first, "");
+  auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(40);
+  std::string now = first;
+  while (now == first && std::chrono::steady_clock::now() < deadline) {
+    now = ServedSerial(program.port(), TLS1_3_VERSION);
+  }
+  EXPECT_NE(now, first);
+  EXPECT_NE(now, "");
+}
+
+TEST_F(ServerProcessTest, SecondServerOnTheSameFolderIsRefused) {
+  Program first(Arguments("a"));
+  ASSERT_TRUE(first.ReadUntil("ready"));
+  EXPECT_THAT(Fault(Arguments("a")),
+              AllOf(HasSubstr("in use by another process"), HasSubstr("stop")));
+}
+
+TEST_F(ServerProcessTest, PortInUseIsASentence) {
+  Program first(Arguments("a"));
+  ASSERT_TRUE(first.ReadUntil("admin_socket")) << first.said();
+  std::vector<std::string> arguments = Arguments("b");
+  arguments[6] = Concat("127.0.0.1:", first.port());
+  EXPECT_THAT(Fault(arguments), AllOf(HasSubstr("in use"), HasSubstr("--listen")));
+}
+
+TEST_F(ServerProcessTest, AdminSocketInUseIsASentence) {
+  Program first(Arguments("a"));
+  ASSERT_TRUE(first.ReadUntil("ready"));
+  std::vector<std::string> arguments = Arguments("b");
+  arguments.back() = folder_.File("a.sock");
+  EXPECT_THAT(Fault(arguments), HasSubstr("in use by another process"));
+}
+
+TEST_F(ServerProcessTest, KeyThatOthersMayReadIsRefused) {
+  MakeData("a");
+  ASSERT_EQ(::chmod((Data("a") + "/ca/authority.pem").c_str(), 0640), 0);
+  EXPECT_THAT(Fault(Arguments("a")), HasSubstr("chmod 0600"));
+}
+
+TEST_F(ServerProcessTest, FolderOfAnotherTrustDomainIsRefused) {
+  MakeData("a");
+  std::vector<std::string> arguments = Arguments("a");
+  arguments[2] = "other.example";
+  EXPECT_THAT(Fault(arguments), HasSubstr("trust domain"));
+}
+
+TEST_F(ServerProcessTest, DamagedStoreIsRefusedAndRestoredFromABackup) {
+  MakeData("a");
+  std::string backup = folder_.File("backup.db");
+  {
+    Program program({"backup", "--data-dir", Data("a"), "--to", backup});
+    ASSERT_EQ(program.Wait(), 0) << program.said();
+  }
+  ASSERT_TRUE(WriteFileAtomically(Data("a") + "/store.db", std::string(8192, 'x'), 0600).ok());
+  EXPECT_THAT(Fault(Arguments("a")), AllOf(HasSubstr("damaged"), HasSubstr("restore")));
+  {
+    Program program({"restore", "--data-dir", Data("a"), "--from", backup});
+    ASSERT_EQ(program.Wait(), 0) << program.said();
+  }
+  MakeData("a");
+}
+
+TEST_F(ServerProcessTest, RestoreWhileAServerRunsIsRefused) {
+  MakeData("a");
+  Program first(Arguments("a"));
+  ASSERT_TRUE(first.ReadUntil("ready"));
+  EXPECT_THAT(Fault({"restore", "--data-dir", Data("a"), "--from", Data("a") + "/store.db"}),
+              HasSubstr("in use by another process"));
+}
+
+TEST_F(ServerProcessTest, ReadOnlyFolderIsASentence) {
+  MakeData("a");
+  std::string mount = folder_.File("ro");
+  ASSERT_TRUE(MakeFolder(mount, 0700).ok());
+  bool mounted = ::mount("none", mount.c_str(), "tmpfs", MS_RDONLY, "size=1m") == 0;
+  if (!mounted) {
+    ASSERT_EQ(::chmod(mount.c_str(), 0500), 0);
+  }
+  std::string said = Fault(Arguments("ro"));
+  EXPECT_THAT(said,
+              testing::AnyOf(HasSubstr("Read-only file system"), HasSubstr("Permission denied")));
+  EXPECT_THAT(said, HasSubstr(mount));
+  if (mounted) {
+    ::umount2(mount.c_str(), MNT_DETACH);
+  }
+}
+
+// Mounts need root; the store's own test covers a full file without.
+TEST_F(ServerProcessTest, FullDiskIsASentence) {
+  std::string mount = folder_.File("full");
+  ASSERT_TRUE(MakeFolder(mount, 0700).ok());
+  bool mounted = ::mount("none", mount.c_str(), "tmpfs", 0, "size=36k") == 0;
+  if (mounted) {
+    EXPECT_THAT(Fault(Arguments("full")),
+                testing::AnyOf(HasSubstr("No space left"), HasSubstr("disk is full")));
+    ::umount2(mount.c_str(), MNT_DETACH);
+  } else {
+    EXPECT_NE(::geteuid(), 0u);
+  }
+}
+
+TEST_F(ServerProcessTest, WrongUseIsExplained) {
+  EXPECT_THAT(Fault({"run"}), HasSubstr("--trust-domain"));
+  std::vector<std::string> arguments = Arguments("a");
+  arguments[2] = "Not A Domain";
+  EXPECT_THAT(Fault(arguments), HasSubstr("Not A Domain"));
+  arguments = Arguments("a");
+  arguments.insert(arguments.end(), {"--ca-ttl", "2h", "--agent-svid-ttl", "1h"});
+  EXPECT_THAT(Fault(arguments), HasSubstr("at least 6 times"));
+  Program help({"--help"});
+  EXPECT_EQ(help.Wait(), 0);
+  EXPECT_THAT(help.said(), HasSubstr("Examples:"));
+}
+
+}  // namespace
+}  // namespace countersign::server
