@@ -3,6 +3,7 @@
 
 #include "base/fd.h"
 #include "cli/admin_commands.h"
+#include "cli/audit_commands.h"
 #include "cli/command.h"
 #include "cli/completion.h"
 #include "cli/dev/dev_commands.h"
@@ -43,6 +44,7 @@ int Main(int argc, char** argv) {
   AddGlobalOptions(app, context);
   AddAdminCommands(app, context);
   AddPolicyCommands(app, context);
+  AddAuditCommands(app, context);
   AddDevCommands(app, context);
   AddDoctorCommand(app, context);
   AddSvidCommands(app, context);

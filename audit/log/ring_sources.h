@@ -3,7 +3,6 @@
 #pragma once
 
 #include <functional>
-#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -48,8 +47,8 @@ class RingSources {
   // Drain appends to `log` what the rings hold, fairly, until the batch is full. Records that are
   // not valid are answered by a record of the log's own. `rejected` counts them.
   void Drain(NodeLog& log, int64_t now_ns, uint64_t& rejected);
-  // Release gives room back after a commit and drops rings that are done, calling `forget` with each
-  // one's wake descriptor first. Rewind is for after a failed commit.
+  // Release gives room back after a commit and drops rings that are done, calling `forget` with
+  // each one's wake descriptor first. Rewind is for after a failed commit.
   void Release(const std::function<void(int)>& forget);
   void Rewind();
 

@@ -215,7 +215,11 @@ StatusOr<Checkpoint> OpenCheckpoint(std::string_view note, const NoteVerifierKey
 }
 
 std::string PrintTlogProof(const TlogProof& proof) {
-  std::string text = Concat(kProofHeader, "\nindex ", proof.index, "\n");
+  std::string text = Concat(kProofHeader, "\n");
+  if (!proof.extra.empty()) {
+    text += Concat("extra ", Base64Encode(proof.extra), "\n");
+  }
+  text += Concat("index ", proof.index, "\n");
   for (const TreeHash& hash : proof.hashes) {
     text += Concat(Base64Encode(View(hash)), "\n");
   }
@@ -230,7 +234,7 @@ StatusOr<TlogProof> ParseTlogProof(std::string_view text) {
   }
   std::optional<std::string_view> line = TakeLine(rest);
   if (line.has_value() && line->starts_with("extra ")) {
-    RETURN_IF_ERROR(Base64Decode(line->substr(6)).status());
+    ASSIGN_OR_RETURN(proof.extra, Base64Decode(line->substr(6)));
     line = TakeLine(rest);
   }
   std::optional<uint64_t> index;

@@ -66,6 +66,7 @@ StatusOr<Checkpoint> OpenCheckpoint(std::string_view note, const NoteVerifierKey
 
 // A record's proof for an auditor: C2SP tlog-proof v1.
 struct TlogProof {
+  std::string extra;  // What the `extra` line carries; ours is the log entry itself.
   uint64_t index = 0;
   std::vector<TreeHash> hashes;
   std::string checkpoint;  // The whole note, verbatim.
