@@ -5,6 +5,7 @@
 #include <random>
 
 #include "base/log.h"
+#include "sds/agent/audit_intake.h"
 #include "sds/agent/socket_service.h"
 
 namespace countersign::agent {
@@ -34,17 +35,26 @@ bool WaitUnlessStopped(std::chrono::nanoseconds delay, const std::stop_token& st
   return !stop.stop_requested();
 }
 
+bool IsPassing(const Status& status) {
+  return status.code() == StatusCode::kUnavailable ||
+         status.code() == StatusCode::kDeadlineExceeded ||
+         status.code() == StatusCode::kResourceExhausted;
+}
+
+StatusOr<Joined> JoinOnce(const AgentOptions& options, const Clock& clock) {
+  return Join({options.trust_domain, options.server, options.bundle_sha256, options.join_token},
+              clock);
+}
+
 StatusOr<Joined> JoinWithPatience(const AgentOptions& options, const Clock& clock,
                                   const std::stop_token& stop) {
-  JoinOptions join{options.trust_domain, options.server, options.bundle_sha256, options.join_token};
   std::chrono::nanoseconds backoff = options.limits.backoff_least;
   for (;;) {
-    StatusOr<Joined> joined = Join(join, clock);
-    StatusCode code = joined.status().code();
-    if (code != StatusCode::kUnavailable && code != StatusCode::kDeadlineExceeded) {
+    StatusOr<Joined> joined = JoinOnce(options, clock);
+    if (!IsPassing(joined.status())) {
       return joined;
     }
-    LogWarning("the server cannot be reached; trying again",
+    LogWarning("this node cannot be attested yet; trying again",
                {{"server", options.server}, {"why", joined.status()}});
     if (!WaitUnlessStopped(backoff, stop)) {
       return absl::CancelledError("stopped before this node was attested");
@@ -68,6 +78,7 @@ StatusOr<std::unique_ptr<Agent>> Agent::Start(AgentOptions options, const Clock&
   std::unique_ptr<Agent> agent(
       new Agent(std::move(options), clock, std::move(folder), std::move(loop), std::move(self)));
   RETURN_IF_ERROR(agent->LoadWork());
+  RETURN_IF_ERROR(agent->StartAudit());
   RETURN_IF_ERROR(agent->Serve());
   return agent;
 }
@@ -76,8 +87,14 @@ StatusOr<Joined> Agent::LoadOrJoin(const AgentOptions& options, const Clock& clo
                                    DataFolder& folder, const std::stop_token& stop) {
   StatusOr<StoredSvid> svid = folder.LoadAgentSvid();
   StatusOr<identity::TrustBundle> bundle = folder.LoadBundle(options.trust_domain);
-  if (svid.ok() && bundle.ok() && svid->svid->not_after() > clock.Now()) {
+  bool good = svid.ok() && bundle.ok() && svid->svid->not_after() > clock.Now();
+  if (good) {
     RETURN_IF_ERROR(CheckAgentId(svid->svid->id(), options.trust_domain));
+  }
+  // A token that was not used here yet asks for another attestation, say after the server removed
+  // this agent. One that was is only still on the command line.
+  bool new_token = !options.join_token.empty() && !folder.JoinedWith(options.join_token);
+  if (good && !new_token) {
     return Joined{*std::move(svid), *std::move(bundle)};
   }
   if (options.join_token.empty()) {
@@ -94,11 +111,19 @@ StatusOr<Joined> Agent::LoadOrJoin(const AgentOptions& options, const Clock& clo
   }
   // A token is good for one use: do not spend it on an SVID that cannot be kept.
   RETURN_IF_ERROR(folder.CheckWritable());
-  ASSIGN_OR_RETURN(Joined joined, JoinWithPatience(options, clock, stop));
+  StatusOr<Joined> joined =
+      good ? JoinOnce(options, clock) : JoinWithPatience(options, clock, stop);
+  if (good && IsPassing(joined.status())) {
+    LogWarning("the server cannot be reached with the new token; going on as attested before",
+               {{"why", joined.status()}});
+    return Joined{*std::move(svid), *std::move(bundle)};
+  }
+  RETURN_IF_ERROR(joined.status());
   RETURN_IF_ERROR(folder.ForgetWork());
-  RETURN_IF_ERROR(folder.SaveBundle(joined.bundle));
-  RETURN_IF_ERROR(folder.SaveAgentSvid(joined.svid));
-  LogInfo("attested", {{"id", joined.svid.svid->id().str()}});
+  RETURN_IF_ERROR(folder.SaveBundle(joined->bundle));
+  RETURN_IF_ERROR(folder.SaveAgentSvid(joined->svid));
+  RETURN_IF_ERROR(folder.SaveJoinedWith(options.join_token));
+  LogInfo("attested", {{"id", joined->svid.svid->id().str()}});
   return joined;
 }
 
@@ -122,6 +147,7 @@ Agent::Agent(AgentOptions options, const Clock& clock, DataFolder folder,
 }
 
 Agent::~Agent() {
+  audit_.reset();
   socket_.reset();  // Ends the streams, which need the loop to end.
   stream_.Stop();
   loop_->Stop();
@@ -129,6 +155,7 @@ Agent::~Agent() {
 
 Status Agent::LoadWork() {
   SetTrusted();
+  ASSIGN_OR_RETURN(stored_svids_, folder_.LoadSvids());
   StatusOr<std::shared_ptr<const NodeState>> state = folder_.LoadState();
   if (state.status().code() == StatusCode::kDataLoss) {
     LogError("the stored state is damaged; it is set aside and asked for again",
@@ -140,13 +167,26 @@ Status Agent::LoadWork() {
     return absl::OkStatus();
   }
   RETURN_IF_ERROR(state.status());
-  ASSIGN_OR_RETURN(auto svids, folder_.LoadSvids());
-  keeper_.SetRegistrations((*state)->registrations());
-  for (const auto& [registration, stored] : svids) {
-    keeper_.Restore(registration, stored);
-  }
   applied_ = (*state)->revision();
   TakeState(*std::move(state));
+  return absl::OkStatus();
+}
+
+// The log is open before the first proxy can be told where to hand its rings.
+Status Agent::StartAudit() {
+  if (options_.audit_socket.empty()) {
+    return absl::OkStatus();
+  }
+  audit::AuditCollector::Options options;
+  options.socket_path = options_.audit_socket;
+  options.log_dir = options_.audit_dir;
+  options.origin = id_.str().substr(std::string_view("spiffe://").size());
+  options.node = id_.str();
+  options.may_hand_over = [this](const audit::HandoverPeer& peer) {
+    return MayHandOver(published_state_.Get().get(), options_.selector_mode,
+                       {peer.uid, peer.gid, peer.pid});
+  };
+  ASSIGN_OR_RETURN(audit_, audit::AuditCollector::Start(std::move(options), clock_));
   return absl::OkStatus();
 }
 
@@ -261,7 +301,13 @@ void Agent::ApplyUpdate(const v1::Update& update) {
 void Agent::TakeState(std::shared_ptr<const NodeState> state) {
   state_ = std::move(state);
   published_state_.Publish(state_);
-  for (const std::string& gone : keeper_.SetRegistrations(state_->registrations())) {
+  std::vector<std::string> unneeded = keeper_.SetRegistrations(state_->registrations());
+  for (const auto& [registration, stored] : std::exchange(stored_svids_, {})) {
+    if (!keeper_.Restore(registration, stored)) {
+      unneeded.push_back(registration);
+    }
+  }
+  for (const std::string& gone : unneeded) {
     if (Status status = folder_.RemoveSvid(gone); !status.ok()) {
       LogWarning("cannot remove an SVID that is needed no more",
                  {{"registration", gone}, {"why", status}});
@@ -346,8 +392,7 @@ void Agent::TakeAnswer(const SigningAnswer& answer) {
            {"serial", stored.svid->serial()},
            {"expires", FormatTime(stored.svid->not_after())}});
   if (own) {
-    own_expiry_told_ = false;
-    stream_.Reconnect();
+    own_expiry_told_ = false;  // The next connection is made with it.
   } else {
     view_stale_ = true;
   }

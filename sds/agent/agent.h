@@ -7,6 +7,7 @@
 #include <stop_token>
 #include <string>
 
+#include "audit/log/collector.h"
 #include "base/clock.h"
 #include "base/published.h"
 #include "sds/agent/attestation_client.h"
@@ -56,6 +57,7 @@ class Agent final : private NodeStreamObserver {
   static StatusOr<Joined> LoadOrJoin(const AgentOptions& options, const Clock& clock,
                                      DataFolder& folder, const std::stop_token& stop);
   Status LoadWork();
+  Status StartAudit();
   Status Serve();
   void SetTrusted();
 
@@ -89,7 +91,8 @@ class Agent final : private NodeStreamObserver {
   bool state_unsaved_ = false;
   MonotonicTime save_retry_at_;
   SvidKeeper keeper_;
-  identity::TrustBundle own_bundle_;  // As stored in the folder.
+  std::map<std::string, StoredSvid> stored_svids_;  // Of an earlier process; until the first state.
+  identity::TrustBundle own_bundle_;                // As stored in the folder.
   std::shared_ptr<const identity::BundleSet> trusted_;
   bool connected_ = false;
   bool resync_ = false;  // The next connection asks for everything.
@@ -114,6 +117,7 @@ class Agent final : private NodeStreamObserver {
   WorkloadAttestor attestor_;
   NodeStreamClient stream_;
   std::unique_ptr<SocketService> socket_;
+  std::unique_ptr<audit::AuditCollector> audit_;
 };
 
 }  // namespace countersign::agent

@@ -29,7 +29,7 @@ struct AgentLimits {
   size_t environ_bytes_max = 1 << 20;
   // A subscriber that neither reads nor acknowledges for so long is closed and named.
   std::chrono::nanoseconds subscriber_silence_max = std::chrono::seconds(30);
-  // A registered caller whose SVID cannot be had gets UNAVAILABLE after so long.
+  // A caller whose registration or SVID is not there yet gets UNAVAILABLE after so long.
   std::chrono::nanoseconds first_svid_wait_max = std::chrono::seconds(5);
   // Reconnecting and retrying: doubles from least to most.
   std::chrono::nanoseconds backoff_least = std::chrono::milliseconds(100);

@@ -10,6 +10,8 @@
 
 #include <cerrno>
 
+#include "sds/agent/peer_socket.h"
+
 namespace countersign::agent {
 namespace {
 
@@ -106,6 +108,7 @@ StatusOr<std::shared_ptr<const AttestedProcess>> AttestedProcess::Pin(
     return NotFound("the peer has ended");
   }
   process->exe_status_ = process->OpenExe();
+  process->peer_inode_ = PeerInode(socket);
   return std::shared_ptr<const AttestedProcess>(std::move(process));
 }
 
@@ -128,6 +131,16 @@ Status AttestedProcess::OpenExe() {
 bool AttestedProcess::HasEnded() const {
   pollfd wait = {pidfd_.get(), POLLIN, 0};
   return ::poll(&wait, 1, 0) != 0;  // Also on an error: what cannot be asked counts as ended.
+}
+
+Status AttestedProcess::CheckHolder() const {
+  std::lock_guard lock(mutex_);
+  if (!holder_checked_) {
+    RETURN_IF_ERROR(peer_inode_.status());
+    RETURN_IF_ERROR(CheckSoleHolder(*peer_inode_, pid()));
+    holder_checked_ = true;
+  }
+  return absl::OkStatus();
 }
 
 Status AttestedProcess::CheckUnchanged() const {

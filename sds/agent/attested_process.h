@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "base/fd.h"
@@ -27,7 +28,7 @@ struct ExeIdentity {
   auto operator<=>(const ExeIdentity&) const = default;
 };
 
-// AttestedProcess is one pinned process. Immutable; safe to share between threads.
+// AttestedProcess is one pinned process. Safe to share between threads.
 class AttestedProcess {
  public:
   struct Credentials {
@@ -54,6 +55,9 @@ class AttestedProcess {
   // has become another program since Pin.
   Status CheckUnchanged() const;
   bool HasEnded() const;
+  // CheckHolder fails while another process shares the connection. Looked at until it was found
+  // good once: from then on the connection is the pinned program's own to give away.
+  Status CheckHolder() const;
   // pidfd becomes readable when the process ends.
   int pidfd() const { return pidfd_.get(); }
   // Environment reads the process's start environment (variables end with NUL).
@@ -67,6 +71,9 @@ class AttestedProcess {
   Fd pidfd_;
   Fd proc_;  // /proc/PID: names within it never mean a later process of the same pid.
   Fd exe_;
+  StatusOr<uint64_t> peer_inode_ = uint64_t{0};
+  mutable std::mutex mutex_;
+  mutable bool holder_checked_ = false;  // Guarded by mutex_.
   Status exe_status_;
   std::string exe_path_;
   ExeIdentity exe_identity_;

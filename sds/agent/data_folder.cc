@@ -200,6 +200,15 @@ Status DataFolder::ForgetWork() const {
   return error ? ErrnoError(error.value(), Concat("empty ", path_, "/svids")) : absl::OkStatus();
 }
 
+Status DataFolder::SaveJoinedWith(const std::string& token) const {
+  return WriteFileAtomically(path_ + "/joined_with", HexLower(Sha256(token)), kPrivateFile);
+}
+
+bool DataFolder::JoinedWith(const std::string& token) const {
+  StatusOr<std::string> digest = ReadFile(path_ + "/joined_with", 64);
+  return digest.ok() && *digest == HexLower(Sha256(token));
+}
+
 Status DataFolder::CheckWritable() const {
   std::string path = path_ + "/probe";
   RETURN_IF_ERROR(WriteFileAtomically(path, "probe", kPrivateFile));

@@ -48,6 +48,9 @@ class DataFolder {
 
   // ForgetWork removes state and SVIDs: they were another node's.
   Status ForgetWork() const;
+  // SaveJoinedWith remembers a token by its digest; JoinedWith recognizes it.
+  Status SaveJoinedWith(const std::string& token) const;
+  bool JoinedWith(const std::string& token) const;
   // CheckWritable tries to write, before something is given away that comes only once.
   Status CheckWritable() const;
   // SetStateAside renames a damaged state file, so that it can be looked at, and makes room.

@@ -1,6 +1,5 @@
 // countersign-agent: attests its node, serves identities to the node's workloads, and keeps the
 // node's audit log.
-#include <grpc/support/log.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -13,6 +12,7 @@
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/unix_grpc/grpc_log.h"
 #include "sds/agent/agent.h"
 
 namespace countersign::agent {
@@ -88,11 +88,6 @@ StatusOr<AgentOptions> ToOptions(const Flags& flags) {
   return options;
 }
 
-// gRPC logs on its own what the agent reports as a Status with context; it is for debugging.
-void LogOfGrpc(gpr_log_func_args* event) {
-  LogDebug("grpc", {{"text", event->message}, {"file", event->file}});
-}
-
 // Signals are taken by one thread, from the start: an agent that waits for its server ends too.
 class SignalWaiter {
  public:
@@ -138,7 +133,7 @@ int Run(const Flags& flags) {
     }
   }
   ConfigureLog("countersign-agent", *format, *level);
-  ::gpr_set_log_function(LogOfGrpc);
+  RouteGrpcLog();
   IgnoreSigpipe();
   ::umask(077);
   SignalWaiter signals;

@@ -133,7 +133,8 @@ std::string NodeState::Encode() const {
 
 StatusOr<std::shared_ptr<const NodeState>> NodeState::Decode(std::string_view text) {
   size_t header_bytes = kFileHeader.size() + 64 + 1;
-  if (text.size() < header_bytes || !text.starts_with(kFileHeader)) {
+  if (text.size() < header_bytes || !text.starts_with(kFileHeader) ||
+      text[header_bytes - 1] != '\n') {
     return DataLoss("it is not a state file of this version");
   }
   std::string_view digest = text.substr(kFileHeader.size(), 64);

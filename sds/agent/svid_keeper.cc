@@ -75,10 +75,9 @@ bool SvidKeeper::Adopt(Entry& entry, const StoredSvid& stored) const {
   return true;
 }
 
-void SvidKeeper::Restore(const std::string& registration, const StoredSvid& stored) {
-  if (auto found = entries_.find(registration); found != entries_.end()) {
-    Adopt(found->second, stored);
-  }
+bool SvidKeeper::Restore(const std::string& registration, const StoredSvid& stored) {
+  auto found = entries_.find(registration);
+  return found != entries_.end() && Adopt(found->second, stored);
 }
 
 void SvidKeeper::ForgetAsks() {

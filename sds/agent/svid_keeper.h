@@ -48,8 +48,8 @@ class SvidKeeper {
   std::vector<std::string> SetRegistrations(
       std::span<const std::shared_ptr<const authz::Registration>> registrations);
 
-  // Restore takes what an earlier process stored; it counts only if it is still needed and valid.
-  void Restore(const std::string& registration, const StoredSvid& stored);
+  // Restore takes what an earlier process stored; false if it is needed no more.
+  bool Restore(const std::string& registration, const StoredSvid& stored);
 
   // ForgetAsks is called when the stream was lost: answers will not come.
   void ForgetAsks();

@@ -35,6 +35,9 @@ class WorkloadSubscriber : public StreamSubscriber<Response> {
 
  private:
   StatusOr<bool> Next(const AgentView& view, Response& response) final {
+    if (!view.state) {
+      return Wait("the agent has not heard from its server yet");
+    }
     StatusOr<Attestation> attestation = AttestCaller(this->context(), view, this->process());
     if (!attestation.ok()) {
       if (attestation.status().code() == StatusCode::kPermissionDenied) {
@@ -43,7 +46,7 @@ class WorkloadSubscriber : public StreamSubscriber<Response> {
       return attestation.status();
     }
     if (!Fill(view, *attestation, response)) {
-      return Wait();
+      return Wait("the identity is registered, but the server has not signed it yet");
     }
     waiting_since_.reset();
     std::string bytes = EqualBytes(response);
@@ -54,14 +57,14 @@ class WorkloadSubscriber : public StreamSubscriber<Response> {
     return true;
   }
 
-  // A registered caller is not refused while its first SVID is being signed.
-  StatusOr<bool> Wait() {
+  // A caller is not refused while what it may have is on its way: its own retry would take longer.
+  StatusOr<bool> Wait(std::string_view why) {
     MonotonicTime now = this->context().clock.Monotonic();
     if (!waiting_since_) {
       waiting_since_ = now;
     }
     if (now - *waiting_since_ >= this->context().limits.first_svid_wait_max) {
-      return Unavailable("the identity is registered, but the server has not signed it yet");
+      return Unavailable(why);
     }
     this->StepOnTickLocked();
     return false;

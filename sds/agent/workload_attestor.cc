@@ -95,18 +95,26 @@ WorkloadAttestor::Match WorkloadAttestor::MatchExe(const authz::UnixSelectors& s
                                   facts.process->exe_path().ends_with(" (deleted)"))) {
     return Match::kNo;
   }
-  if (selectors.sha256.empty()) {
-    return Match::kYes;
+  if (!selectors.sha256.empty()) {
+    StatusOr<std::string> digest = digests_.Find(facts.process);
+    if (!digest.ok()) {
+      facts.why = digest.status();
+      return Match::kUnknown;
+    }
+    if (digest->empty()) {
+      return Match::kPending;
+    }
+    if (*digest != selectors.sha256) {
+      return Match::kNo;
+    }
   }
-  StatusOr<std::string> digest = digests_.Find(facts.process);
-  if (!digest.ok()) {
-    facts.why = digest.status();
+  // The program is the right one; whether it alone reads what we write is the last question, and
+  // the dearest. A copy may be a passing one, between fork and exec.
+  if (Status status = facts.process->CheckHolder(); !status.ok()) {
+    facts.why = status;
     return Match::kUnknown;
   }
-  if (digest->empty()) {
-    return Match::kPending;
-  }
-  return *digest == selectors.sha256 ? Match::kYes : Match::kNo;
+  return Match::kYes;
 }
 
 }  // namespace countersign::agent

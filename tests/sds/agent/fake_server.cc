@@ -7,6 +7,7 @@
 #include <mutex>
 #include <set>
 
+#include "base/unix_grpc/grpc_log.h"
 #include "countersign/v1/node.grpc.pb.h"
 #include "identity/csr.h"
 #include "identity/key.h"
@@ -77,13 +78,14 @@ class FakeServer::Impl final : public v1::NodeAttestation::Service, public v1::N
 
   grpc::Status GetBundle(grpc::ServerContext*, const v1::GetBundleRequest*,
                          v1::GetBundleResponse* response) override {
-    response->set_bundle(bundle_.ToJson());
+    std::lock_guard lock(mutex_);
+    response->set_bundle(pretended_bundle_.empty() ? bundle_.ToJson() : pretended_bundle_);
     return grpc::Status::OK;
   }
   grpc::Status AttestNode(grpc::ServerContext*, const v1::AttestNodeRequest* request,
                           v1::AttestNodeResponse* response) override {
     std::lock_guard lock(mutex_);
-    if (request->join_token() != kToken || std::exchange(token_used_, true)) {
+    if (tokens_.erase(request->join_token()) == 0) {
       return {grpc::StatusCode::PERMISSION_DENIED, "the join token is not known"};
     }
     for (const std::string& der : Sign(kAgentId, request->csr(), agent_ttl_)) {
@@ -200,10 +202,11 @@ class FakeServer::Impl final : public v1::NodeAttestation::Service, public v1::N
   std::set<Stream*> streams_;
   std::map<std::pair<std::string, std::string>, v1::Resource> resources_;
   uint64_t n_ = 0;
-  bool token_used_ = false;
+  std::set<std::string> tokens_ = {std::string(kToken)};
   std::chrono::nanoseconds ttl_ = std::chrono::hours(1);
   std::chrono::nanoseconds agent_ttl_ = std::chrono::hours(1);
   std::string refusal_;
+  std::string pretended_bundle_;
   int hellos_ = 0;
   Revision had_;
   std::map<int, Revision> acks_;
@@ -211,7 +214,10 @@ class FakeServer::Impl final : public v1::NodeAttestation::Service, public v1::N
   v1::ProxyReport report_;
 };
 
-FakeServer::FakeServer() : impl_(std::make_unique<Impl>()) {}
+FakeServer::FakeServer() {
+  RouteGrpcLog();
+  impl_ = std::make_unique<Impl>();
+}
 FakeServer::~FakeServer() = default;
 
 std::string FakeServer::address() const { return Concat("127.0.0.1:", impl_->port_); }
@@ -245,6 +251,10 @@ void FakeServer::SetAgentSvidTtl(std::chrono::nanoseconds ttl) {
   std::lock_guard lock(impl_->mutex_);
   impl_->agent_ttl_ = ttl;
 }
+void FakeServer::AllowToken(std::string_view token) {
+  std::lock_guard lock(impl_->mutex_);
+  impl_->tokens_.emplace(token);
+}
 void FakeServer::RefuseSigning(std::string_view why) {
   std::lock_guard lock(impl_->mutex_);
   impl_->refusal_ = why;
@@ -255,6 +265,10 @@ Revision FakeServer::revision() const {
 }
 bool FakeServer::WaitForAck(int level, const Revision& revision) const {
   return impl_->WaitFor([&] { return impl_->acks_[level] >= revision; });
+}
+bool FakeServer::HasAck(int level, const Revision& revision) const {
+  std::lock_guard lock(impl_->mutex_);
+  return impl_->acks_[level] >= revision;
 }
 bool FakeServer::WaitForStreams(size_t count) const {
   return impl_->WaitFor([&] { return impl_->streams_.size() == count; });
@@ -268,6 +282,16 @@ bool FakeServer::WaitForReport(std::string_view instance, bool ready) const {
     }
     return false;
   });
+}
+bool FakeServer::WaitForNoReport() const {
+  return impl_->WaitFor([&] { return impl_->report_.proxies().empty(); });
+}
+bool FakeServer::WaitForSigned(std::string_view registration, int count) const {
+  return impl_->WaitFor([&] { return impl_->signed_[std::string(registration)] >= count; });
+}
+void FakeServer::PretendBundle(const identity::TrustBundle& bundle) {
+  std::lock_guard lock(impl_->mutex_);
+  impl_->pretended_bundle_ = bundle.ToJson();
 }
 int FakeServer::hellos() const {
   std::lock_guard lock(impl_->mutex_);

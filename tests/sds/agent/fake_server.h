@@ -41,14 +41,22 @@ class FakeServer {
 
   void SetSvidTtl(std::chrono::nanoseconds ttl);
   void SetAgentSvidTtl(std::chrono::nanoseconds ttl);
+  // AllowToken makes a token good for one use.
+  void AllowToken(std::string_view token);
   // RefuseSigning makes each request fail until it is called with an empty text.
   void RefuseSigning(std::string_view why);
+
+  // PretendBundle makes GetBundle answer with another server's bundle.
+  void PretendBundle(const identity::TrustBundle& bundle);
 
   Revision revision() const;
   // Wait functions give up after ten seconds and return false.
   bool WaitForAck(int level, const Revision& revision) const;
+  bool HasAck(int level, const Revision& revision) const;
   bool WaitForStreams(size_t count) const;
   bool WaitForReport(std::string_view instance, bool ready) const;
+  bool WaitForSigned(std::string_view registration, int count) const;
+  bool WaitForNoReport() const;
   int hellos() const;
   Revision last_hello_had() const;
   int signed_count(std::string_view registration) const;

@@ -1,0 +1,158 @@
+#include "sds/agent/proxy_configuration.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "sds/agent/audit_intake.h"
+
+namespace countersign::agent {
+namespace {
+
+using Kind = authz::Matcher::Kind;
+using ::testing::ElementsAre;
+
+constexpr std::string_view kOrdersId = "spiffe://shop.example/ns/prod/sa/orders";
+
+authz::Matcher Make(Kind kind, std::string text) {
+  authz::Matcher matcher;
+  matcher.kind = kind;
+  matcher.text = std::move(text);
+  return matcher;
+}
+
+TEST(MayMatchTest, NarrowsByEveryFormItCanDecideAndNeverTooMuch) {
+  const struct {
+    const char* name;
+    authz::Matcher matcher;
+    bool may;
+  } rows[] = {
+      {"exact", Make(Kind::kExact, std::string(kOrdersId)), true},
+      {"exact other", Make(Kind::kExact, "spiffe://shop.example/ns/prod/sa/order"), false},
+      {"under", Make(Kind::kUnder, "spiffe://shop.example/ns/prod"), true},
+      {"under itself", Make(Kind::kUnder, std::string(kOrdersId)), true},
+      {"under domain", Make(Kind::kUnder, "spiffe://shop.example"), true},
+      {"under ends at a border", Make(Kind::kUnder, "spiffe://shop.example/ns/pro"), false},
+      {"prefix", Make(Kind::kPrefix, "spiffe://shop.example/ns/pro"), true},
+      {"other prefix", Make(Kind::kPrefix, "spiffe://shop.example/ns/stage"), false},
+      {"suffix", Make(Kind::kSuffix, "/orders"), true},
+      {"other suffix", Make(Kind::kSuffix, "/billing"), false},
+      {"present", Make(Kind::kPresent, ""), true},
+      {"absent", Make(Kind::kAbsent, ""), false},
+      {"a pattern is left to the proxy", Make(Kind::kRe2, "nothing-like-it"), true},
+  };
+  for (const auto& row : rows) {
+    EXPECT_EQ(MayMatch(row.matcher, kOrdersId), row.may) << row.name;
+  }
+}
+
+std::string Policy(std::string_view name, std::string_view applies_to) {
+  return Concat(
+      R"({"apiVersion":"countersign.dev/v1alpha1","kind":"AccessPolicy","metadata":{"name":")",
+      name, R"("},"spec":{"appliesTo":)", applies_to,
+      R"(,"rules":[{"effect":"allow","from":"mesh","name":"r"}]}})");
+}
+
+std::shared_ptr<const NodeState> StateWithSet(const std::vector<std::string>& documents) {
+  v1::PolicySetVersion version;
+  version.set_set("shop");
+  version.set_version(3);
+  version.set_digest(std::string(64, 'd'));
+  for (const std::string& document : documents) {
+    version.add_documents(document);
+  }
+  v1::Update update;
+  update.set_full(true);
+  v1::Resource& resource = *update.add_upsert();
+  resource.set_kind("PolicySetVersion");
+  resource.set_name("shop");
+  resource.set_document(version.SerializeAsString());
+  return *NodeState::Apply(NodeState(), update);
+}
+
+std::vector<std::string> DocumentsFor(const NodeState& state, std::string_view id) {
+  authz::Registration registration;
+  registration.id = id;
+  v1::ProxyConfiguration configuration = BuildProxyConfiguration(state, registration);
+  EXPECT_EQ(configuration.policy_sets_size(), 1);
+  EXPECT_EQ(configuration.policy_sets(0).digest(), std::string(64, 'd'));
+  const auto& documents = configuration.policy_sets(0).documents();
+  return {documents.begin(), documents.end()};
+}
+
+TEST(BuildProxyConfigurationTest, CutsASetToThePoliciesThatMayConcernTheWorkload) {
+  std::string set =
+      R"({"apiVersion":"countersign.dev/v1alpha1","kind":"PolicySet","metadata":{"name":"shop"},)"
+      R"("spec":{"owner":{"id":"spiffe://shop.example/lead"},"scope":{"under":"spiffe://shop.example/ns/prod"}}})";
+  std::string orders = Policy("orders", Concat(R"([{"id":")", kOrdersId, R"("}])"));
+  std::string billing = Policy("billing", R"([{"id":"spiffe://shop.example/ns/prod/sa/billing"}])");
+  std::string all = Policy("everyone", R"("all")");
+  auto state = StateWithSet({set, orders, billing, all});
+  ASSERT_TRUE(state->resources().begin()->second->policy_set);
+  EXPECT_THAT(DocumentsFor(*state, kOrdersId), ElementsAre(set, orders, all));
+  // Outside the scope not even `all` concerns it; the set itself is still shown as known.
+  EXPECT_THAT(DocumentsFor(*state, "spiffe://shop.example/ns/stage/sa/x"), ElementsAre(set));
+}
+
+TEST(BuildProxyConfigurationTest, PassesASetThatItCannotReadOnWhole) {
+  auto state = StateWithSet({"{}", "not JSON"});
+  EXPECT_THAT(DocumentsFor(*state, kOrdersId), ElementsAre("{}", "not JSON"));
+}
+
+TEST(NodeStateTest, SurvivesItsFileAndNoticesDamage) {
+  auto state = StateWithSet({"{}"});
+  std::string text = state->Encode();
+  auto again = NodeState::Decode(text);
+  ASSERT_TRUE(again.ok());
+  EXPECT_EQ((*again)->Encode(), text);
+  for (size_t at = 0; at < text.size(); ++at) {
+    std::string damaged = text;
+    damaged[at] = static_cast<char>(damaged[at] ^ 1);
+    EXPECT_EQ(NodeState::Decode(damaged).status().code(), StatusCode::kDataLoss) << at;
+  }
+  EXPECT_EQ(NodeState::Decode(text.substr(0, text.size() - 1)).status().code(),
+            StatusCode::kDataLoss);
+}
+
+TEST(NodeStateTest, RefusesAChangeThatGoesBackOrLeavesTheTerm) {
+  v1::Update update;
+  update.set_full(true);
+  update.mutable_revision()->set_term(2);
+  update.mutable_revision()->set_n(5);
+  auto state = *NodeState::Apply(NodeState(), update);
+  update.set_full(false);
+  update.mutable_revision()->set_n(4);
+  EXPECT_FALSE(NodeState::Apply(*state, update).ok());
+  update.mutable_revision()->set_term(3);
+  update.mutable_revision()->set_n(9);
+  EXPECT_FALSE(NodeState::Apply(*state, update).ok());
+  update.set_full(true);  // A restored store starts over.
+  update.mutable_revision()->set_n(1);
+  EXPECT_TRUE(NodeState::Apply(*state, update).ok());
+}
+
+TEST(MayHandOverTest, AdmitsUsersOfRegisteredProxiesOnly) {
+  EXPECT_EQ(MayHandOver(nullptr, SelectorMode::kUnix, {1, 1, 1}).code(), StatusCode::kUnavailable);
+  v1::Update update;
+  update.set_full(true);
+  for (auto [name, uid, proxy] :
+       {std::tuple{"web", 70012, R"(,"proxy":{})"}, std::tuple{"plain", 70013, ""}}) {
+    v1::Resource& resource = *update.add_upsert();
+    resource.set_kind("Registration");
+    resource.set_name(name);
+    resource.set_document(Concat(
+        R"({"apiVersion":"countersign.dev/v1alpha1","kind":"Registration","metadata":{"name":")",
+        std::string_view(name),
+        R"("},"spec":{"id":"spiffe://shop.example/x","nodes":[{"id":"spiffe://shop.example/agent/n"}],)",
+        R"("selectors":{"unix":{"uid":)", uid, "}}", std::string_view(proxy), "}}"));
+  }
+  auto state = *NodeState::Apply(NodeState(), update);
+  ASSERT_EQ(state->registrations().size(), 2u);
+  EXPECT_TRUE(MayHandOver(state.get(), SelectorMode::kUnix, {70012, 1, 1}).ok());
+  EXPECT_EQ(MayHandOver(state.get(), SelectorMode::kUnix, {70013, 1, 1}).code(),
+            StatusCode::kPermissionDenied);
+  EXPECT_EQ(MayHandOver(state.get(), SelectorMode::kUnix, {0, 0, 1}).code(),
+            StatusCode::kPermissionDenied);
+}
+
+}  // namespace
+}  // namespace countersign::agent
