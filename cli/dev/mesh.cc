@@ -19,6 +19,7 @@ namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 
 constexpr auto kStepTimeOut = 30s;  // Start-up takes well under a second; a loaded machine is slow.
+constexpr uint32_t kRestartsMax = 3;  // One start may race with a port that is being let go.
 constexpr size_t kDocumentBytesMax = 1 << 20;
 
 Status Own(const std::string& path, uid_t uid, gid_t gid, mode_t mode) {
@@ -51,6 +52,14 @@ bool IsReady(const std::string& address) {
   }
   ssize_t got = ::recv(fd.get(), answer.data(), answer.size(), 0);
   return got > 12 && answer.substr(0, 12) == "HTTP/1.1 200";
+}
+
+std::string LastLine(const std::string& path) {
+  std::string text = ReadFile(path, kDocumentBytesMax).value_or("");
+  while (!text.empty() && text.back() == '\n') {
+    text.pop_back();
+  }
+  return text.substr(text.rfind('\n') + 1);
 }
 
 bool Answers(const std::string& socket_path) { return ConnectUnix(socket_path).ok(); }
@@ -104,8 +113,19 @@ Status Mesh::MakeFolders() {
 
 Status Mesh::WaitFor(Supervisor& supervisor, const std::string& what,
                      const std::function<bool()>& good) {
-  return Annotate(supervisor.WaitUntil(good, kStepTimeOut),
-                  Concat(what, " (see ", folders_.log(what), ")"));
+  // A program that ends again and again will not come up: say so now, with its own last word.
+  bool hopeless = false;
+  Status status = supervisor.WaitUntil(
+      [&] {
+        hopeless = supervisor.Restarts(what) >= kRestartsMax;
+        return hopeless || good();
+      },
+      kStepTimeOut);
+  if (hopeless) {
+    return FailedPrecondition(what, " ends as soon as it starts: ", LastLine(folders_.log(what)),
+                              " (see ", folders_.log(what), ")");
+  }
+  return Annotate(status, Concat(what, " (see ", folders_.log(what), ")"));
 }
 
 std::map<std::string, std::string> Mesh::CommandEnvironment() const {

@@ -162,6 +162,15 @@ void Supervisor::StopAll() {
   children_.clear();
 }
 
+uint32_t Supervisor::Restarts(std::string_view name) const {
+  for (const Child& child : children_) {
+    if (child.spec.name == name) {
+      return child.restarts;
+    }
+  }
+  return 0;
+}
+
 void Supervisor::WriteState() const {
   nlohmann::ordered_json state = nlohmann::ordered_json::object();
   for (const Child& child : children_) {

@@ -37,6 +37,8 @@ class Supervisor {
   // Run supervises until SIGINT or SIGTERM.
   void Run();
   void StopAll();
+  // Restarts counts how often a child has ended and been started again; 0 for an unknown name.
+  uint32_t Restarts(std::string_view name) const;
 
  private:
   struct Child {
