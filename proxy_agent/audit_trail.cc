@@ -92,7 +92,9 @@ Recorded AuditTrail::Record(const Origin& origin, const Door& door,
     record.policies = configuration_->policy_versions();
     AddRules(decision, record);
     AddHeaders(request, record);
-    if (decision.reason == authz::Reason::kNoRuleMatched && nearest_left_ > 0) {
+    const bool by_policy = decision.reason == authz::Reason::kNoRuleMatched ||
+                           decision.reason == authz::Reason::kDenyRule;
+    if (by_policy && decision.effect == authz::Effect::kDeny && nearest_left_ > 0) {
       --nearest_left_;
       const authz::NearestMiss miss =
           authz::FindNearestMiss(*configuration_->policy(), request, now);
