@@ -75,7 +75,7 @@ def is_denied(story):
     story.check("shop/orders/nobody-purges" in text, "countersign audit explain names the rule, with the server dead",
                 text)
     facts = mesh.json("audit", "explain", mesh.denied)
-    nearest = facts.get("nearest_miss") or facts.get("nearestMiss") or {}
+    nearest = facts.get("nearest_miss", {})
     story.check(bool(nearest.get("rule")) and bool(nearest.get("field")),
                 f"and the nearest allow: {nearest.get('rule')}, which failed in {nearest.get('field')}", str(facts))
     for line in text.strip().splitlines():
