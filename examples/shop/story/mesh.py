@@ -131,8 +131,8 @@ class Mesh:
 
     def ca_files(self):
         """Certificate and key of the mesh's own authority: root may read them, and only root."""
-        data = self.folder / "server/data"
-        return data / "ca.pem", data / "ca.key"
+        authority = self.folder / "server/data/ca/authority.pem"
+        return authority, authority
 
     # Users.
 

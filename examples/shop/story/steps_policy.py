@@ -2,11 +2,11 @@
 import select
 import shutil
 import subprocess
-import sys
 import time
 
 from .mesh import SHOP, Failed, wait_until
 
+PYTHON = "/usr/bin/python3"  # Debian's own, which every user may run.
 LEDGER_BY_WEB = ("127.0.0.1", 18081)
 
 # A client of a TCP port, in a process of its user: says each answer, and "cut" with the time when it ends.
@@ -31,7 +31,7 @@ class TcpClient:
     """A long-lived TCP connection through the mesh, with a request each 20 ms."""
 
     def __init__(self, mesh, address, uid):
-        self.process = subprocess.Popen([sys.executable, "-c", TCP_CLIENT, address[0], str(address[1])],
+        self.process = subprocess.Popen([PYTHON, "-c", TCP_CLIENT, address[0], str(address[1])],
                                         stdout=subprocess.PIPE, text=True, cwd="/", **mesh.as_user(uid))
         if not self.process.stdout.readline().startswith("answer"):
             raise Failed(f"no TCP connection through {address}")
@@ -66,7 +66,7 @@ for line in sys.stdin:
 """
 
     def __init__(self, mesh):
-        self.process = subprocess.Popen([sys.executable, "-c", self.CODE], stdin=subprocess.PIPE,
+        self.process = subprocess.Popen([PYTHON, "-c", self.CODE], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True, cwd="/", **mesh.as_user(70010))
 
     def get(self, path):
@@ -149,7 +149,7 @@ FREEZE = """    - name: freeze
       from:
         - id: spiffe://shop.example/ns/prod/sa/web
       to:
-        - protocol: http
+        - methods: [GET, HEAD]
           path: { under: /orders }
     # Stands even if"""
 
