@@ -1,4 +1,5 @@
 """A steady HTTP load from the web application's user, in a process of its own."""
+import encodings.idna  # noqa: F401  (else imported on first use, when the user may not read it any more)
 import http.client
 import multiprocessing
 import os
