@@ -96,22 +96,21 @@ Status Fetch(Context& context, const Flags& flags) {
   });
 }
 
-// Follow streams for ever. A lost agent and a missing registration are said once and waited for.
+// Follow streams for ever. A lost agent and a missing registration are said once and waited for;
+// `take` asks with kEnough to be given the same again later.
 template <class Take>
-Status Follow(Context& context, const std::string& socket, Take take) {
+[[noreturn]] void Follow(Context& context, const std::string& socket, Take take) {
   std::chrono::milliseconds wait = kRetryMin;
   std::string said;
   while (true) {
     Status ended = svid::StreamIdentities(WorkloadQuestion{socket, std::nullopt},
                                           [&](const WorkloadIdentities& identities) {
-                                            wait = kRetryMin;
                                             said.clear();
-                                            return take(identities);
+                                            Next next = take(identities);
+                                            wait = next == Next::kMore ? kRetryMin : wait;
+                                            return next;
                                           });
-    if (ended.ok()) {
-      return ended;
-    }
-    if (Message(ended) != said) {
+    if (!ended.ok() && Message(ended) != said) {
       said = Message(ended);
       context.err << "waiting: " << EscapeForTerminal(said) << std::endl;
     }
@@ -123,7 +122,7 @@ Status Follow(Context& context, const std::string& socket, Take take) {
 Status Watch(Context& context, const Flags& flags) {
   ASSIGN_OR_RETURN(OutputFormat format, TableOrJson(flags.output));
   ASSIGN_OR_RETURN(std::string socket, Socket(context));
-  return Follow(context, socket, [&](const WorkloadIdentities& identities) {
+  Follow(context, socket, [&](const WorkloadIdentities& identities) {
     Print(context, format, identities);
     return Next::kMore;
   });
@@ -139,34 +138,68 @@ StatusOr<const WorkloadIdentity*> Choose(const WorkloadIdentities& identities,
   return NotFound("the agent gives this process no identity ", Quoted(id));
 }
 
-Status WriteAndTell(Context& context, const Flags& flags, const WorkloadIdentities& identities) {
-  ASSIGN_OR_RETURN(const WorkloadIdentity* identity, Choose(identities, flags.id));
-  ASSIGN_OR_RETURN(int signal_number, svid::ParseSignal(flags.signal));
-  RETURN_IF_ERROR(svid::WriteIdentity(*identity, flags.folder));
-  context.out << "wrote " << identity->svid->id().str() << " serial " << identity->svid->serial()
-              << " until " << FormatTime(identity->svid->not_after()) << std::endl;
-  return svid::Tell({signal_number, flags.pid_file, flags.pid});
+bool SameIdentity(const WorkloadIdentity& a, const WorkloadIdentity& b) {
+  return a.svid->chain_der() == b.svid->chain_der() &&
+         a.svid->key_pkcs8_der() == b.svid->key_pkcs8_der() &&
+         a.bundle->authorities_der() == b.bundle->authorities_der();
+}
+
+// IdentityFiles remembers what it wrote, so that an agent that comes back with the same makes no
+// program read its files again.
+class IdentityFiles {
+ public:
+  IdentityFiles(Context& context, const Flags& flags, int signal_number)
+      : context_(context), flags_(flags), signal_number_(signal_number) {}
+
+  Status Write(const WorkloadIdentities& identities) {
+    ASSIGN_OR_RETURN(const WorkloadIdentity* identity, Choose(identities, flags_.id));
+    if (written_.svid != nullptr && SameIdentity(*identity, written_)) {
+      return absl::OkStatus();
+    }
+    RETURN_IF_ERROR(svid::WriteIdentity(*identity, flags_.folder));
+    written_ = *identity;
+    context_.out << "wrote " << identity->svid->id().str() << " serial " << identity->svid->serial()
+                 << " until " << FormatTime(identity->svid->not_after()) << std::endl;
+    told_ = svid::Tell({signal_number_, flags_.pid_file, flags_.pid});
+    return absl::OkStatus();
+  }
+  // told says how the signal after the last write went.
+  const Status& told() const { return told_; }
+
+ private:
+  Context& context_;
+  const Flags& flags_;
+  int signal_number_;
+  WorkloadIdentity written_;
+  Status told_;
+};
+
+Status WriteOnce(const WorkloadQuestion& question, IdentityFiles& files) {
+  Status written;
+  RETURN_IF_ERROR(svid::StreamIdentities(question, [&](const WorkloadIdentities& identities) {
+    written = files.Write(identities);
+    return Next::kEnough;
+  }));
+  return written.ok() ? files.told() : written;
 }
 
 Status Write(Context& context, const Flags& flags) {
   ASSIGN_OR_RETURN(std::string socket, Socket(context));
   ASSIGN_OR_RETURN(std::chrono::nanoseconds patience, ParseDuration(flags.timeout));
-  RETURN_IF_ERROR(svid::ParseSignal(flags.signal).status());
+  ASSIGN_OR_RETURN(int signal_number, svid::ParseSignal(flags.signal));
+  IdentityFiles files(context, flags, signal_number);
   if (flags.once) {
-    Status written;
-    RETURN_IF_ERROR(
-        svid::StreamIdentities({socket, patience}, [&](const WorkloadIdentities& identities) {
-          written = WriteAndTell(context, flags, identities);
-          return Next::kEnough;
-        }));
-    return written;
+    return WriteOnce({socket, patience}, files);
   }
-  return Follow(context, socket, [&](const WorkloadIdentities& identities) {
-    // A full disk or a program that restarts now must not end what renews its certificate.
-    if (Status written = WriteAndTell(context, flags, identities); !written.ok()) {
-      context.err << "error: " << EscapeForTerminal(Message(written)) << std::endl;
+  Follow(context, socket, [&](const WorkloadIdentities& identities) {
+    // A full disk or a program that restarts now must not end what renews its certificate: writing
+    // is tried again, the signal comes again with the next renewal.
+    Status written = files.Write(identities);
+    const Status& fault = written.ok() ? files.told() : written;
+    if (!fault.ok()) {
+      context.err << "error: " << EscapeForTerminal(Message(fault)) << std::endl;
     }
-    return Next::kMore;
+    return written.ok() ? Next::kMore : Next::kEnough;
   });
 }
 
