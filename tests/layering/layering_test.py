@@ -20,6 +20,7 @@ ALLOWED = {
     "authz/check": ["base", "authz/model", "authz/kinds", "authz/engine"],
     "audit/record": ["base", "base/crypto", "authz/model"],
     "audit/log": ["base", "base/crypto", "authz/model", "audit/record"],
+    "audit/query": ["base", "base/crypto", "authz/model", "audit/record", "audit/log"],
     "sds/client": ["base", "base/crypto", "identity", "identity/values", "proto"],
     "sds/agent": ["base", "base/crypto", "base/unix_grpc", "identity", "identity/values", "authz/model",
                   "authz/kinds", "audit/record", "audit/log", "proto"],
@@ -30,7 +31,7 @@ ALLOWED = {
     "proxy_agent": ["base", "base/crypto", "identity", "identity/values", "authz/model", "authz/kinds",
                     "authz/engine", "audit/record", "sds/client", "proxy_agent/http", "proxy_agent/route"],
     "cli": ["base", "base/crypto", "identity", "identity/values", "authz/model", "authz/yaml", "authz/kinds",
-            "authz/engine", "authz/check", "audit/record", "audit/log", "proto"],
+            "authz/engine", "authz/check", "audit/record", "audit/log", "audit/query", "proto"],
 }
 VALUES = {"identity/spiffe_id", "identity/verified_peer", "identity/local_caller"}
 
@@ -39,7 +40,7 @@ THIRD_PARTY = {
     r"openssl/": ["base/crypto", "identity", "proxy_agent", "sds/agent", "identity/server"],
     r"yaml-cpp/": ["authz/yaml"],
     r"re2/": ["authz/engine", "authz/kinds"],
-    r"sqlite3\.h": ["identity/server", "audit/log"],
+    r"sqlite3\.h": ["identity/server", "audit/query"],
     r"spdlog/": ["base"],
     r"CLI/": ["cli", "identity/server", "sds/agent", "proxy_agent"],
     r"grpcpp/": ["base/unix_grpc", "identity/server", "sds/agent", "sds/client", "cli"],
