@@ -1,0 +1,118 @@
+#include "cli/audit_commands.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "tests/audit/log_fixture.h"
+
+namespace countersign::cli {
+namespace {
+
+using testing::HasSubstr;
+using Json = nlohmann::json;
+
+class AuditCommandsTest : public audit::LogFixture {
+ protected:
+  void SetUp() override {
+    auto log = Open();
+    vkey_ = log->verifier().ToString();
+    Add(*log, 30);
+  }
+  struct Result {
+    int code = 0;
+    std::string out;
+    std::string err;
+  };
+  Result Run(std::vector<std::string> arguments) {
+    std::ostringstream out;
+    std::ostringstream err;
+    std::istringstream in;
+    Context context{out, err, in, kGood, "", "", folder_};
+    CLI::App app("test");
+    AddAuditCommands(app, context);
+    arguments.insert(arguments.begin(), "audit");
+    std::reverse(arguments.begin(), arguments.end());
+    app.parse(arguments);
+    return {context.exit_code, out.str(), err.str()};
+  }
+  std::string vkey_;
+};
+
+TEST_F(AuditCommandsTest, SearchPrintsAJsonArrayOrATable) {
+  Result found = Run({"search", "--effect", "deny", "--limit", "3", "-o", "json"});
+  ASSERT_EQ(found.code, kGood) << found.err;
+  Json json = Json::parse(found.out);
+  ASSERT_EQ(json.size(), 3U);
+  EXPECT_EQ(json[2]["decision_id"], audit::DecisionIdText(IdOf(29)));
+  EXPECT_EQ(Json::parse(Run({"search", "--effect", "allow", "-o", "json"}).out).size(), 0U);
+  found = Run({"search"});
+  EXPECT_THAT(found.out, HasSubstr("CALLER"));
+  EXPECT_THAT(found.out, HasSubstr("DELETE /orders/7"));
+}
+
+TEST_F(AuditCommandsTest, WrongQuestionsAreRefusedWithTheRightWords) {
+  Result result = Run({"search", "--effect", "maybe"});
+  EXPECT_EQ(result.code, kError);
+  EXPECT_THAT(result.err, HasSubstr("allow or deny"));
+  EXPECT_THAT(Run({"search", "--reason", "because"}).err, HasSubstr("no_rule_matched"));
+  EXPECT_THAT(Run({"search", "--since", "yesterday"}).err, HasSubstr("15m"));
+  EXPECT_THAT(Run({"explain", "12"}).err, HasSubstr("32 lower-case hex digits"));
+  result = Run({"explain", std::string(32, '0')});
+  EXPECT_EQ(result.code, kError);
+  EXPECT_THAT(result.err, HasSubstr("no decision"));
+}
+
+TEST_F(AuditCommandsTest, ExplainSpeaksOfTheRuleTheVersionAndTheNearestAllow) {
+  Result result = Run({"explain", audit::DecisionIdText(IdOf(7))});
+  ASSERT_EQ(result.code, kGood) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("Denied: no rule matched"));
+  EXPECT_THAT(result.out, HasSubstr("shop version 3"));
+  Json json = Json::parse(Run({"explain", audit::DecisionIdText(IdOf(7)), "-o", "json"}).out);
+  EXPECT_EQ(json["nearest_miss"]["rule"], "shop/orders/storefront-reads");
+}
+
+TEST_F(AuditCommandsTest, AProofIsCheckedWithoutTheLog) {
+  Result proof = Run({"show", audit::DecisionIdText(IdOf(7)), "--proof"});
+  ASSERT_EQ(proof.code, kGood) << proof.err;
+  std::string path = dir_.File("7.tlog-proof");
+  ASSERT_TRUE(WriteFileAtomically(path, proof.out, 0600).ok());
+  std::filesystem::remove_all(folder_);
+  Result checked = Run({"verify", "--proof", path, "--vkey", vkey_});
+  ASSERT_EQ(checked.code, kGood) << checked.err;
+  EXPECT_EQ(Json::parse(checked.out)["connection_id"], 7);
+  proof.out[proof.out.find("extra ") + 40] ^= 1;
+  ASSERT_TRUE(WriteFileAtomically(path, proof.out, 0600).ok());
+  EXPECT_NE(Run({"verify", "--proof", path, "--vkey", vkey_}).code, kGood);
+}
+
+TEST_F(AuditCommandsTest, VerifyPassesAndAfterOneFlippedByteNamesTheRecord) {
+  Result good = Run({"verify", "--vkey", vkey_});
+  EXPECT_EQ(good.code, kGood) << good.out;
+  EXPECT_THAT(good.out, HasSubstr("30 decisions"));
+  std::string name = BundleName(audit::kEntriesLevel, 0);
+  std::string bundle = Read(name);
+  bundle[bundle.size() / 2] = static_cast<char>(bundle[bundle.size() / 2] ^ 1);
+  Write(name, bundle);
+  Result bad = Run({"verify"});
+  EXPECT_EQ(bad.code, kFindings);
+  EXPECT_THAT(bad.out, HasSubstr("FAILED: record 1"));
+  EXPECT_THAT(bad.out, HasSubstr("decision d001"));
+  EXPECT_EQ(Json::parse(Run({"verify", "-o", "json"}).out)["good"], false);
+}
+
+TEST_F(AuditCommandsTest, ExportPrintsEveryRecordOnALine) {
+  std::istringstream lines(Run({"export"}).out);
+  std::string line;
+  size_t count = 0;
+  while (std::getline(lines, line)) {
+    EXPECT_EQ(Json::parse(line)["index"], count++);
+  }
+  EXPECT_EQ(count, 30U);
+}
+
+}  // namespace
+}  // namespace countersign::cli
