@@ -86,6 +86,14 @@ class DoorMaker {
     return absl::OkStatus();
   }
 
+  std::vector<Route> Routes() const {
+    std::vector<Route> routes;
+    for (const auto& [service, route] : routes_) {
+      routes.push_back(route);
+    }
+    return routes;
+  }
+
   StatusOr<std::vector<std::shared_ptr<const Door>>> Make() {
     std::vector<std::shared_ptr<const Door>> doors;
     for (const auto& [name, service] : services_) {
@@ -282,6 +290,7 @@ StatusOr<std::shared_ptr<const Configuration>> Configuration::Create(
   DoorMaker maker(made->workload_, options, source.application_uid);
   RETURN_IF_ERROR(maker.Load(source));
   ASSIGN_OR_RETURN(made->doors_, maker.Make());
+  ASSIGN_OR_RETURN(made->routes_, RouteTable::Compile(maker.Routes()));
   return std::shared_ptr<const Configuration>(std::move(made));
 }
 

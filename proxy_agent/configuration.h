@@ -15,6 +15,7 @@
 #include "identity/spiffe_id.h"
 #include "proxy_agent/door.h"
 #include "proxy_agent/instance_options.h"
+#include "proxy_agent/route/route_table.h"
 
 namespace countersign::proxy {
 
@@ -60,6 +61,7 @@ class Configuration {
   const std::string& audit_socket() const { return audit_socket_; }
   const std::vector<std::shared_ptr<const Door>>& doors() const { return doors_; }
   const std::shared_ptr<const authz::CompiledPolicy>& policy() const { return policy_; }
+  const std::shared_ptr<const RouteTable>& routes() const { return routes_; }
   const std::vector<PolicyDigest>& policy_digests() const { return policy_digests_; }
   // policy_versions is policy_digests in the audit record's form; it borrows from this value.
   std::span<const audit::PolicyVersion> policy_versions() const { return policy_versions_; }
@@ -73,6 +75,7 @@ class Configuration {
   std::string audit_socket_;
   std::vector<std::shared_ptr<const Door>> doors_;
   std::shared_ptr<const authz::CompiledPolicy> policy_;
+  std::shared_ptr<const RouteTable> routes_;
   std::vector<PolicyDigest> policy_digests_;
   std::vector<audit::PolicyVersion> policy_versions_;
 };

@@ -50,7 +50,7 @@ struct Door {
 
   // Outbound.
   std::optional<authz::Reach> reach = {};
-  std::vector<Cluster> clusters = {};  // The Service's own first, then those that its Route names.
+  std::vector<Cluster> clusters = {};  // The Service's own first, then those of its Route's splits.
 };
 
 }  // namespace countersign::proxy

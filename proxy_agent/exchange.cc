@@ -55,6 +55,11 @@ void Exchange::Begin(ServerConnection& server, http::StreamId stream, http::Requ
   hold_body_ = head_sent_ = whole_ = tunnel_ = false;
   recorded_ = {};
   attempt_.number = 0;
+  attempt_.sent = false;
+  rule_ = nullptr;
+  cluster_ = nullptr;
+  stale_tries_ = 0;
+  stale_ = false;
   tried_.clear();
   replay_.clear();
   replayable_ = true;
@@ -185,7 +190,9 @@ void Exchange::OnVerdict(authz::Verdict verdict) {
         .Add();
   }
   attempt_.permit = std::move(verdict.permit);
-  AwaitUpstream();
+  if (door_->direction == Direction::kInbound || ChooseRoute()) {
+    AwaitUpstream();
+  }
 }
 
 void Exchange::Deny(const authz::Decision& decision) {
@@ -260,7 +267,10 @@ void Exchange::Reset() {
   continue_deadline_.Clear();
   recorded_ = {};
   attempt_.permit.reset();
-  attempt_.endpoint = nullptr;
+  attempt_.endpoint.reset();
+  rule_ = nullptr;
+  cluster_ = nullptr;
+  routes_.reset();
   upstream_text_.clear();
   if (replay_.capacity() > 4096) {
     replay_ = std::string();

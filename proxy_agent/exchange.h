@@ -15,6 +15,7 @@
 #include "proxy_agent/audit_trail.h"
 #include "proxy_agent/http/codec.h"
 #include "proxy_agent/registry.h"
+#include "proxy_agent/route/route_table.h"
 #include "proxy_agent/timer_queue.h"
 #include "proxy_agent/upstream.h"
 
@@ -27,9 +28,9 @@ class Worker;
 struct Attempt {
   std::optional<authz::Permit> permit;
   UpstreamConnection* connection = nullptr;  // Borrowed; null before and after.
-  const Endpoint* endpoint = nullptr;        // Outbound only; owned by the door.
+  std::optional<size_t> endpoint;            // Outbound only: its place in the cluster.
   uint32_t number = 0;
-  MonotonicTime began;
+  bool sent = false;  // Bytes of the request may have reached the upstream.
 };
 
 // Exchange belongs to a worker and is used again for the next request, so that a busy connection
@@ -69,12 +70,14 @@ class Exchange final : private UpstreamUser, private Revisable, private Deadline
 
   // exchange_upstream.cc: from the permit to the response.
   void AwaitUpstream();
-  const Address* ChooseUpstream();
+  bool ChooseRoute();
+  bool ChooseUpstream(UpstreamTarget& target);
   bool RenewPermit();
   void ForwardRequest();
   http::OutgoingRequest MakeOutgoing() const;
-  bool MayTryAgain(UpstreamFailure failure) const;
+  bool MayTryAgain(UpstreamFailure failure, uint16_t status);
   void TryAgainOrFail(UpstreamFailure failure);
+  void TryAgain();
   void CreditRequest();
   void CreditResponse();
   void OnConnected() override;
@@ -123,8 +126,14 @@ class Exchange final : private UpstreamUser, private Revisable, private Deadline
   authz::Reason reason_ = authz::Reason::kNotReady;
   Recorded recorded_;
   Attempt attempt_;
-  std::vector<const Endpoint*> tried_;
-  std::string replay_;  // The body so far, while it may have to be sent again.
+  // Outbound: the rule and the endpoints it leads to. The table and door_ keep them alive.
+  std::shared_ptr<const RouteTable> routes_;
+  const RouteRule* rule_ = nullptr;
+  const Cluster* cluster_ = nullptr;
+  std::vector<size_t> tried_;
+  bool stale_ = false;        // The last try was on a pooled connection.
+  uint32_t stale_tries_ = 0;  // On pooled connections that turned out to be closed.
+  std::string replay_;        // The body so far, while it may have to be sent again.
   bool replayable_ = true;
   size_t credit_out_ = 0;           // Given to the caller's codec and not used yet.
   size_t response_credit_out_ = 0;  // Given to the upstream's codec and not used yet.

@@ -12,14 +12,9 @@ namespace {
 
 // How long a client that expects 100-continue is kept waiting for an upstream that says nothing.
 constexpr std::chrono::seconds kContinueWait{1};
-// Tries of one request without a Route that says more.
-constexpr uint32_t kTriesWithoutRoute = 3;
-
-// RFC 9110 section 9.2.2: "the PUT, DELETE, and safe request methods are idempotent."
-bool IsIdempotent(std::string_view method) {
-  return method == "GET" || method == "HEAD" || method == "OPTIONS" || method == "TRACE" ||
-         method == "PUT" || method == "DELETE";
-}
+// A pooled connection may have been closed by its peer a moment ago; so many of them in a row say
+// that something else is wrong.
+constexpr uint32_t kStaleTriesMax = 3;
 
 int StatusOfFailure(UpstreamFailure failure) {
   switch (failure) {
@@ -43,43 +38,64 @@ size_t CreditFor(size_t unsent, size_t promised) {
 
 }  // namespace
 
-const Address* Exchange::ChooseUpstream() {
-  const Door& door = *door_;
-  if (door.direction == Direction::kInbound) {
-    return &*door.application;
+// ChooseRoute finds the rule for an outbound request. False: there is none, and it was answered.
+bool Exchange::ChooseRoute() {
+  Router& router = worker_.router();
+  const RouteMatch match = router.Match(*door_, request_, worker_.loop().wall_now());
+  switch (match.result) {
+    case RouteMatch::Result::kRule:
+      break;
+    case RouteMatch::Result::kNoRule:
+      AnswerWithDecision(404);
+      return false;
+    case RouteMatch::Result::kAmbiguous:
+      AnswerWithDecision(400);
+      return false;
+    case RouteMatch::Result::kFault:
+      AnswerWithDecision(500);
+      return false;
   }
-  const std::vector<Endpoint>& endpoints = door.clusters.front().endpoints;
-  if (endpoints.empty()) {
-    return nullptr;
+  routes_ = router.routes();
+  rule_ = match.rule;
+  cluster_ = &router.PickCluster(*door_, *rule_);
+  router.OnRequest(*rule_, worker_.loop().now());
+  request_deadline_.Set(began_ + rule_->timeouts.request);
+  return true;
+}
+
+bool Exchange::ChooseUpstream(UpstreamTarget& target) {
+  const std::shared_ptr<const OwnIdentity>& identity = worker_.snapshot().identity;
+  if (identity == nullptr) {
+    return false;
   }
-  const size_t first = worker_.NextTurn(&endpoints);
-  for (size_t i = 0; i < endpoints.size(); ++i) {
-    const Endpoint& endpoint = endpoints[(first + i) % endpoints.size()];
-    const bool tried = std::find(tried_.begin(), tried_.end(), &endpoint) != tried_.end();
-    if (!tried || i + 1 == endpoints.size()) {
-      attempt_.endpoint = &endpoint;
-      return &endpoint.address;
-    }
+  if (door_->direction == Direction::kInbound) {
+    target.address = &*door_->application;
+    return true;
   }
-  return nullptr;
+  attempt_.endpoint = worker_.router().Next(*cluster_, worker_.loop().now(), tried_);
+  if (!attempt_.endpoint.has_value()) {
+    return false;
+  }
+  tried_.push_back(*attempt_.endpoint);
+  const Endpoint& endpoint = cluster_->endpoints[*attempt_.endpoint];
+  target.address = &endpoint.address;
+  target.peer = &endpoint.peer;
+  target.svid_generation = identity->svid_generation();
+  target.bundle_generation = identity->bundle_generation();
+  return true;
 }
 
 void Exchange::AwaitUpstream() {
   state_ = State::kAwaitUpstream;
-  const Address* address = ChooseUpstream();
-  const std::shared_ptr<const OwnIdentity>& identity = worker_.snapshot().identity;
-  if (address == nullptr || identity == nullptr) {
+  ++attempt_.number;
+  attempt_.sent = false;
+  UpstreamTarget target{.alpn = kAlpnHttp1};
+  if (!ChooseUpstream(target)) {
     return TryAgainOrFail(UpstreamFailure::kNoEndpoint);
   }
-  ++attempt_.number;
-  attempt_.began = worker_.loop().now();
-  upstream_text_ = address->text();
-  UpstreamTarget target{.address = *address, .alpn = kAlpnHttp1};
-  if (attempt_.endpoint != nullptr) {
-    tried_.push_back(attempt_.endpoint);
-    target.peer = &attempt_.endpoint->peer;
-    target.svid_generation = identity->svid_generation();
-    target.bundle_generation = identity->bundle_generation();
+  upstream_text_ = target.address->text();
+  if (rule_ != nullptr && rule_->timeouts.attempt.count() > 0) {
+    try_deadline_.Set(rule_->timeouts.AttemptDeadline(worker_.loop().now(), began_));
   }
   Progress();
   StatusOr<UpstreamConnection*> acquired = worker_.pool().Acquire(target, user_handle_);
@@ -94,7 +110,12 @@ void Exchange::AwaitUpstream() {
   }
 }
 
-void Exchange::OnConnected() { ForwardRequest(); }
+void Exchange::OnConnected() {
+  if (cluster_ != nullptr && attempt_.endpoint.has_value()) {
+    worker_.router().OnConnectSuccess(*cluster_, *attempt_.endpoint);
+  }
+  ForwardRequest();
+}
 
 http::OutgoingRequest Exchange::MakeOutgoing() const {
   http::OutgoingRequest request;
@@ -133,6 +154,8 @@ void Exchange::ForwardRequest() {
     return TryAgainOrFail(UpstreamFailure::kReset);
   }
   state_ = State::kForwarded;
+  attempt_.sent = true;
+  stale_ = attempt_.connection->reused();
   if (has_body) {
     replayable_ = replayable_ && IsIdempotent(head_->method);
     hold_body_ = head_->expects_continue && attempt_.number == 1;
@@ -244,6 +267,11 @@ void Exchange::OnResponseHead(http::ClientEvent& event) {
   const http::ResponseHead& head = *event.head;
   hold_body_ = false;
   try_deadline_.Clear();
+  if (rule_ != nullptr && rule_->retry.RetriesStatus(static_cast<uint16_t>(head.status)) &&
+      MayTryAgain(UpstreamFailure::kNone, static_cast<uint16_t>(head.status))) {
+    DropUpstream();  // This response is held back; the next try's may be better.
+    return TryAgain();
+  }
   status_ = head.status;
   head_sent_ = true;
   state_ = State::kResponding;
@@ -293,6 +321,9 @@ void Exchange::EndResponse() {
 
 void Exchange::OnConnectFailed(UpstreamFailure failure) {
   attempt_.connection = nullptr;
+  if (cluster_ != nullptr && attempt_.endpoint.has_value()) {
+    worker_.router().OnConnectFailure(*cluster_, *attempt_.endpoint, worker_.loop().now());
+  }
   TryAgainOrFail(failure);
 }
 
@@ -314,30 +345,66 @@ void Exchange::OnUpstreamCut(CutReason reason) {
 
 // A request is sent again only if no byte of it can have had an effect: it did not leave, or its
 // method is idempotent.
-bool Exchange::MayTryAgain(UpstreamFailure failure) const {
-  if (attempt_.number >= kTriesWithoutRoute) {
+bool Exchange::MayTryAgain(UpstreamFailure failure, uint16_t status) {
+  const bool reset = failure == UpstreamFailure::kReset;
+  if (reset && stale_ && replayable_ && IsIdempotent(head_->method) &&
+      stale_tries_ < kStaleTriesMax) {
+    ++stale_tries_;
+    --attempt_.number;
+    return true;
+  }
+  if (rule_ == nullptr) {
     return false;
   }
+  AttemptOutcome outcome{.status = status,
+                         .bytes_sent = attempt_.sent,
+                         .response_forwarded = head_sent_,
+                         .body_available = replayable_,
+                         .tries = attempt_.number};
   switch (failure) {
+    case UpstreamFailure::kNone:
+      outcome.failure = AttemptFailure::kStatus;
+      break;
+    case UpstreamFailure::kReset:
+      outcome.failure = AttemptFailure::kResetBeforeResponse;
+      break;
+    case UpstreamFailure::kTimeout:
+      outcome.failure = AttemptFailure::kTryTimeout;
+      break;
+    case UpstreamFailure::kTruncated:
+    case UpstreamFailure::kProtocol:
+      outcome.failure = AttemptFailure::kResetInResponse;
+      break;
     case UpstreamFailure::kConnect:
     case UpstreamFailure::kHandshake:
-      return door_->direction == Direction::kOutbound &&
-             tried_.size() < door_->clusters.front().endpoints.size();
-    case UpstreamFailure::kReset:
-      return replayable_ && IsIdempotent(head_->method);
-    default:
+      outcome.failure = AttemptFailure::kConnectFailure;
+      break;
+    case UpstreamFailure::kNoEndpoint:
+    case UpstreamFailure::kOverload:
       return false;
   }
+  if (rule_->retry.Judge(head_->method, outcome) != RetryVerdict::kRetry) {
+    return false;
+  }
+  if (!worker_.router().TryRetry(routes_.get(), *rule_, worker_.loop().now())) {
+    worker_.metrics().retries_over_budget.Add();
+    return false;
+  }
+  return true;
 }
 
 void Exchange::TryAgainOrFail(UpstreamFailure failure) {
   DropUpstream();
   try_deadline_.Clear();
-  if (!MayTryAgain(failure)) {
+  if (!MayTryAgain(failure, 0)) {
     return AnswerWithDecision(StatusOfFailure(failure));
   }
+  TryAgain();
+}
+
+// Each try has a verdict and a permit of its own.
+void Exchange::TryAgain() {
   worker_.metrics().retries.Add();
-  // Each try has a verdict and a permit of its own.
   if (RenewPermit()) {
     AwaitUpstream();
   }

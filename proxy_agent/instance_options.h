@@ -12,6 +12,7 @@ namespace countersign::proxy {
 struct InstanceOptions {
   std::string name = "proxy";
   size_t workers = 1;
+  size_t audit_ring_bytes = 4 * 1024 * 1024;                    // Of each worker; a power of two.
   std::map<std::string, std::string, std::less<>> listen = {};  // Port name -> IP:PORT.
   std::map<std::string, std::string, std::less<>> application =
       {};                                                      // Port name -> where it listens.

@@ -37,7 +37,8 @@ StatusOr<std::unique_ptr<Proxy>> Proxy::Create(InstanceOptions options, const Cl
     ASSIGN_OR_RETURN(std::unique_ptr<Worker> worker,
                      Worker::Create({.index = i,
                                      .workers = count,
-                                     .recorder = {.name = Concat(proxy->options_.name, "-", i)}},
+                                     .recorder = {.name = Concat(proxy->options_.name, "-", i),
+                                                  .ring_bytes = proxy->options_.audit_ring_bytes}},
                                     proxy->snapshots_, clock));
     worker->Start();
     proxy->workers_.push_back(std::move(worker));

@@ -252,6 +252,8 @@ void ServerConnection::Drain() {
   if (state_ != State::kOpen) {
     return;
   }
+  // Nothing of the peer's is under way on an idle connection, and nothing of ours can be lost.
+  waits_for_peer_ = !codec_->Idle();
   codec_->Drain(*this);
   if (codec_->Closing()) {
     Linger();
@@ -287,7 +289,7 @@ void ServerConnection::Linger() {
 }
 
 void ServerConnection::AdvanceLingering() {
-  if (transport_->broken()) {
+  if (transport_->broken() || (!waits_for_peer_ && transport_->writes_finished())) {
     return Close();
   }
   while (true) {

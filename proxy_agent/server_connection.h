@@ -95,6 +95,7 @@ class ServerConnection final : public Connection,
   MonotonicTime cut_at_ = MonotonicTime::max();
   bool in_head_ = false;
   bool input_ended_ = false;
+  bool waits_for_peer_ = true;  // While lingering: for the peer's end, after ours.
   std::optional<WeakHandle> registered_;
 };
 

@@ -65,7 +65,6 @@ void Tunnel::Begin() {
   }
   permit_ = std::move(verdict.permit);
   SetExpiry(*caller_);
-  first_endpoint_ = worker_.NextTurn(origin_.door.get());
   DialNext();
 }
 
@@ -97,10 +96,11 @@ void Tunnel::DialNext() {
   const Address* address = nullptr;
   if (door.direction == Direction::kInbound) {
     address = &*door.application;
-  } else if (const auto& endpoints = door.clusters.front().endpoints; !endpoints.empty()) {
-    address = &endpoints[(first_endpoint_ + endpoints_tried_) % endpoints.size()].address;
+  } else if (const Cluster& cluster = door.clusters.front(); !cluster.endpoints.empty()) {
+    const std::optional<size_t> next = worker_.router().Next(cluster, worker_.loop().now(), tried_);
+    tried_.push_back(next.value_or(0));
+    address = &cluster.endpoints[tried_.back()].address;
   }
-  ++endpoints_tried_;
   if (address == nullptr) {
     worker_.metrics().upstream_failures[static_cast<size_t>(UpstreamFailure::kNoEndpoint)].Add();
     return Close(CutReason::kUpstreamGone);
@@ -128,9 +128,12 @@ void Tunnel::NextEndpointOrClose(UpstreamFailure failure) {
     worker_.loop().Bury(std::move(upstream_));
   }
   const Door& door = *origin_.door;
-  if (door.direction == Direction::kOutbound &&
-      endpoints_tried_ < door.clusters.front().endpoints.size()) {
-    return DialNext();
+  if (door.direction == Direction::kOutbound && !tried_.empty()) {
+    const Cluster& cluster = door.clusters.front();
+    worker_.router().OnConnectFailure(cluster, tried_.back(), worker_.loop().now());
+    if (tried_.size() < cluster.endpoints.size()) {
+      return DialNext();
+    }
   }
   Close(CutReason::kUpstreamGone);
 }
@@ -199,6 +202,9 @@ void Tunnel::Forward(authz::Permit permit) {
     return Close(CutReason::kPolicyChanged);
   }
   state_ = State::kOpen;
+  if (!tried_.empty()) {
+    worker_.router().OnConnectSuccess(origin_.door->clusters.front(), tried_.back());
+  }
   deadline_.Set(worker_.loop().now() + kLimits.idle_deadline);
   Relay();
 }

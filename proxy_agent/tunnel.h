@@ -60,8 +60,7 @@ class Tunnel final : public Connection,
   std::optional<authz::Permit> permit_;
   Recorded recorded_;
   authz::Reason reason_ = authz::Reason::kNotReady;
-  size_t endpoints_tried_ = 0;
-  size_t first_endpoint_ = 0;
+  std::vector<size_t> tried_;  // Outbound: places in the door's own cluster.
   std::string upstream_text_;
   bool caller_ended_ = false;
   bool upstream_ended_ = false;

@@ -35,7 +35,7 @@ struct UpstreamKey {
 };
 // UpstreamTarget is a key that borrows, for looking one up.
 struct UpstreamTarget {
-  const Address& address;
+  const Address* address = nullptr;
   const identity::SpiffeId* peer = nullptr;
   uint64_t svid_generation = 0;
   uint64_t bundle_generation = 0;
@@ -48,7 +48,7 @@ struct UpstreamKeyHash {
     return std::hash<std::string>()(key.address.text());
   }
   size_t operator()(const UpstreamTarget& target) const {
-    return std::hash<std::string>()(target.address.text());
+    return std::hash<std::string>()(target.address->text());
   }
 };
 struct UpstreamKeyEqual {

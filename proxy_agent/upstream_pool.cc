@@ -7,7 +7,7 @@
 namespace countersign::proxy {
 
 UpstreamKey UpstreamTarget::Key() const {
-  return {.address = address,
+  return {.address = *address,
           .peer = peer == nullptr ? std::nullopt : std::optional<identity::SpiffeId>(*peer),
           .svid_generation = svid_generation,
           .bundle_generation = bundle_generation,
@@ -15,7 +15,7 @@ UpstreamKey UpstreamTarget::Key() const {
 }
 
 bool UpstreamKeyEqual::operator()(const UpstreamTarget& left, const UpstreamKey& right) const {
-  return left.address == right.address && (left.peer != nullptr) == right.peer.has_value() &&
+  return *left.address == right.address && (left.peer != nullptr) == right.peer.has_value() &&
          (left.peer == nullptr || *left.peer == *right.peer) &&
          left.svid_generation == right.svid_generation &&
          left.bundle_generation == right.bundle_generation && left.alpn == right.alpn;
@@ -41,7 +41,7 @@ StatusOr<UpstreamConnection*> UpstreamPool::Acquire(const UpstreamTarget& target
   if (worker_.connections() >= 2 * kLimits.connections_max) {
     return ResourceExhausted("over ", 2 * kLimits.connections_max, " connections in one worker");
   }
-  ASSIGN_OR_RETURN(Fd socket, Dial(target.address));
+  ASSIGN_OR_RETURN(Fd socket, Dial(*target.address));
   UpstreamConnection& made =
       worker_.Own(std::make_unique<UpstreamConnection>(worker_, target.Key(), std::move(socket)));
   worker_.metrics().upstream_opened.Add();

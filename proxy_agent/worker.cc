@@ -143,7 +143,7 @@ void Worker::TakeSnapshot() {
                     snapshot_->basis);
   if (before->configuration != snapshot_->configuration) {
     audit_.Use(snapshot_->configuration);
-    round_robin_.clear();
+    router_.Use(snapshot_->configuration);
     metrics_->config_version.Set(static_cast<int64_t>(
         snapshot_->configuration == nullptr ? 0 : snapshot_->configuration->version()));
   }

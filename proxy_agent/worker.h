@@ -19,6 +19,7 @@
 #include "proxy_agent/http/codec.h"
 #include "proxy_agent/metrics.h"
 #include "proxy_agent/registry.h"
+#include "proxy_agent/router.h"
 #include "proxy_agent/snapshot.h"
 #include "proxy_agent/timer_queue.h"
 #include "proxy_agent/worker_io.h"
@@ -83,6 +84,7 @@ class Worker final : private Deadline::Owner {
   WorkerIo& io() { return io_; }
   EventLoop& loop() { return *loop_; }
   Registry& registry() { return registry_; }
+  Router& router() { return router_; }
   UpstreamPool& pool() { return *pool_; }
   WeakTable<UpstreamUser>& upstream_users() { return upstream_users_; }
   authz::Authorizer& authorizer() { return authorizer_; }
@@ -100,8 +102,6 @@ class Worker final : private Deadline::Owner {
   bool MayServe() const { return !stopping_ && snapshot_->MayServe(loop_->wall_now()); }
   bool stopping() const { return stopping_; }
   uint64_t NextConnectionId() { return ++connection_id_; }
-  // NextTurn counts up for one set of endpoints: round robin.
-  size_t NextTurn(const void* endpoints) { return round_robin_[endpoints]++; }
 
   // Own takes a new connection; Bury lets it go at the end of the batch.
   template <class T>
@@ -140,7 +140,7 @@ class Worker final : private Deadline::Owner {
   http::HeadPools heads_;
   http::HttpLimits http_limits_;
   HalfOpen half_open_;
-  std::unordered_map<const void*, size_t> round_robin_;
+  Router router_;
   std::vector<std::unique_ptr<Exchange>> spare_exchanges_;
   std::vector<std::unique_ptr<Connection>> connections_;
   std::unique_ptr<UpstreamPool> pool_;
