@@ -291,7 +291,8 @@ void Exchange::Cut(CutReason reason) {
   }
   if (!head_sent_ && reason != CutReason::kCallerGone && reason != CutReason::kShutdown &&
       reason != CutReason::kSvidExpired) {
-    return AnswerWithDecision(403, reason);  // The caller can still be told.
+    // The caller can still be told.
+    return AnswerWithDecision(reason_ == authz::Reason::kNotReady ? 503 : 403, reason);
   }
   Finish(reason);
 }

@@ -441,7 +441,12 @@ void Exchange::Supersede(const authz::Decision& decision, CutReason reason) {
   Cut(reason);
 }
 
-void Exchange::Progress() { request_deadline_.Set(worker_.loop().now() + kLimits.idle_deadline); }
+// Without a Route's time a request lives as long as something moves; so does a tunnel.
+void Exchange::Progress() {
+  if (rule_ == nullptr || tunnel_) {
+    request_deadline_.Set(worker_.loop().now() + kLimits.idle_deadline);
+  }
+}
 
 void Exchange::OnDeadline(Deadline& which) {
   if (&which == &continue_deadline_) {

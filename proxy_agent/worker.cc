@@ -80,7 +80,7 @@ Worker::~Worker() {
 
 void Worker::Start() {
   thread_ = std::thread([this] {
-    while (!stop_) {
+    while (!stop_ && !(stopping_ && connections_.empty())) {
       loop_->RunBatch();
     }
   });
@@ -128,9 +128,6 @@ void Worker::OnBatch() {
   audit_.BeginBatch(*metrics_);
   if (registry_.sweeping() && registry_.Sweep(kLimits.sweep_per_turn_max)) {
     loop_->Post([] {});  // The next batch goes on with it at once, after this one's traffic.
-  }
-  if (stopping_ && connections_.empty()) {
-    stop_ = true;
   }
 }
 

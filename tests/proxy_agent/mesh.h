@@ -118,6 +118,14 @@ spec:
       facts.reach, "', port: main }\n");
 }
 
+// FreshSvid is an SVID that lives so long from the moment of the call.
+inline std::shared_ptr<const identity::X509Svid> FreshSvid(const TestCa& ca, std::string_view path,
+                                                           std::chrono::nanoseconds life) {
+  TestCertificateSpec spec = ca.LeafSpec(path);
+  spec.not_after = Clock::System().Now() + life;
+  return ca.Sign(spec).Svid();
+}
+
 // Started is a proxy that serves `yaml` for `workload`.
 inline std::unique_ptr<Proxy> StartProxy(const TestCa& ca, std::string_view workload,
                                          const std::string& yaml,
@@ -135,8 +143,38 @@ inline std::unique_ptr<Proxy> StartProxy(const TestCa& ca, std::string_view work
 // Metric reads one sample of a proxy's metrics; 0 if it is not there.
 inline double Metric(const Proxy& proxy, const std::string& sample) {
   const std::string text = proxy.Admin("/metrics").body;
-  const size_t at = text.find(sample + " ");
-  return at == std::string::npos ? 0 : std::stod(text.substr(at + sample.size() + 1));
+  const size_t at = text.find("\n" + sample + " ");
+  return at == std::string::npos ? 0 : std::stod(text.substr(at + sample.size() + 2));
+}
+
+// ReadResponse reads one response by its content-length, and nothing behind it.
+inline std::string ReadResponse(TestStream& stream,
+                                std::chrono::milliseconds patience = kPatience) {
+  std::string read = stream.ReadUntil("\r\n\r\n", patience);
+  const size_t end = read.find("\r\n\r\n");
+  if (end == std::string::npos) {
+    return read;
+  }
+  const size_t at = read.substr(0, end).find("content-length: ");
+  const size_t whole =
+      end + 4 + (at == std::string::npos ? 0 : std::stoul(read.substr(at + 16, 20)));
+  if (read.size() < whole) {
+    read += stream.ReadAtLeast(whole - read.size(), patience);
+  }
+  stream.Unread(read.substr(std::min(whole, read.size())));
+  return read.substr(0, whole);
+}
+
+// ReadRequest reads one request's head; false at the end of the connection.
+inline bool ReadRequest(TestStream& stream, std::string& head) {
+  const std::string read = stream.ReadUntil("\r\n\r\n", std::chrono::seconds(60));
+  const size_t end = read.find("\r\n\r\n");
+  if (end == std::string::npos) {
+    return false;
+  }
+  head = read.substr(0, end + 4);
+  stream.Unread(read.substr(end + 4));
+  return true;
 }
 
 }  // namespace countersign::proxy

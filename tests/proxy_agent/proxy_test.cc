@@ -11,14 +11,8 @@ using ::testing::StartsWith;
 
 // Answers each request with its own head as the body.
 void Echo(TestStream& stream) {
-  while (true) {
-    const std::string read = stream.ReadUntil("\r\n\r\n");
-    const size_t end = read.find("\r\n\r\n");
-    if (end == std::string::npos) {
-      return;
-    }
-    const std::string head = read.substr(0, end + 4);
-    stream.Unread(read.substr(end + 4));
+  std::string head;
+  while (ReadRequest(stream, head)) {
     stream.Write(Concat("HTTP/1.1 200 OK\r\ncontent-length: ", head.size(), "\r\n\r\n", head));
   }
 }
@@ -43,15 +37,7 @@ class ProxyTest : public ::testing::Test {
   static std::string Get(TestStream& stream, const std::string& path,
                          const std::string& method = "GET") {
     stream.Write(Concat(method, " ", path, " HTTP/1.1\r\nhost: orders\r\n\r\n"));
-    const std::string head = stream.ReadUntil("\r\n\r\n");
-    const size_t at = head.find("content-length: ");
-    const size_t length = at == std::string::npos ? 0 : std::stoul(head.substr(at + 16));
-    const size_t body_at = head.find("\r\n\r\n") + 4;
-    std::string body = head.substr(body_at);
-    if (body.size() < length) {
-      body += stream.ReadAtLeast(length - body.size());
-    }
-    return head.substr(0, body_at) + body;
+    return ReadResponse(stream);
   }
 
   TestCa ca_;
