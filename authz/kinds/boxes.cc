@@ -19,7 +19,10 @@ std::string Fingerprint(const Condition& condition) {
                            condition.key, condition.many ? "+" : "-");
   for (const Matcher& matcher : condition.any_of) {
     out += Concat(static_cast<int>(matcher.kind), ":", matcher.text.size(), ":", matcher.text, ":",
-                  matcher.port, ":", FormatIpRange(matcher.range), ";");
+                  matcher.port, ";");
+    if (matcher.kind == Matcher::Kind::kIp) {
+      out += FormatIpRange(matcher.range);
+    }
   }
   return out;
 }

@@ -21,7 +21,8 @@ Registration BuildRegistration(CheckedDocument& document);
 Service BuildService(CheckedDocument& document);
 Route BuildRoute(CheckedDocument& document);
 
-// BuildTests reads one PolicyTest document; `rules` are the names SET/POLICY/RULE of its own set.
+// BuildTests reads one PolicyTest document; `rules` are the names SET/POLICY/RULE of its own
+// set, sorted.
 std::vector<PolicyTestCase> BuildTests(CheckedDocument& document, std::string_view set,
                                        std::span<const std::string> rules);
 

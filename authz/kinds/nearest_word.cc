@@ -1,34 +1,41 @@
 #include "authz/kinds/nearest_word.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/status.h"
 
 namespace countersign::authz {
 namespace {
 
-constexpr size_t kWordBytesMax = 40;  // Longer than any word of ours; bounds the work.
+// Bounds on the work and the words of one hint.
+constexpr size_t kWordBytesMax = 80;    // Longer than any word of ours.
+constexpr size_t kCandidatesMax = 200;  // A list of names may be as long as its author likes.
+constexpr size_t kListedMax = 16;
 
 char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
-// Optimal string alignment distance, letter case apart.
+// Optimal string alignment distance, letter case apart. Three rows of the usual table are kept.
 size_t Distance(std::string_view a, std::string_view b) {
-  std::vector<std::vector<size_t>> cost(a.size() + 1, std::vector<size_t>(b.size() + 1));
+  std::array<std::array<size_t, kWordBytesMax + 1>, 3> rows;
   for (size_t i = 0; i <= a.size(); ++i) {
+    std::array<size_t, kWordBytesMax + 1>& row = rows[i % 3];
+    const std::array<size_t, kWordBytesMax + 1>& above = rows[(i + 2) % 3];
+    const std::array<size_t, kWordBytesMax + 1>& two_above = rows[(i + 1) % 3];
     for (size_t j = 0; j <= b.size(); ++j) {
       if (i == 0 || j == 0) {
-        cost[i][j] = i + j;
+        row[j] = i + j;
         continue;
       }
-      size_t swap = Lower(a[i - 1]) == Lower(b[j - 1]) ? 0 : 1;
-      cost[i][j] = std::min({cost[i - 1][j] + 1, cost[i][j - 1] + 1, cost[i - 1][j - 1] + swap});
+      size_t change = Lower(a[i - 1]) == Lower(b[j - 1]) ? 0 : 1;
+      row[j] = std::min({above[j] + 1, row[j - 1] + 1, above[j - 1] + change});
       if (i > 1 && j > 1 && Lower(a[i - 1]) == Lower(b[j - 2]) &&
           Lower(a[i - 2]) == Lower(b[j - 1])) {
-        cost[i][j] = std::min(cost[i][j], cost[i - 2][j - 2] + 1);
+        row[j] = std::min(row[j], two_above[j - 2] + 1);
       }
     }
   }
-  return cost[a.size()][b.size()];
+  return rows[a.size() % 3][b.size()];
 }
 
 }  // namespace
@@ -39,7 +46,12 @@ std::string_view NearestWord(std::string_view word, std::span<const std::string_
   if (word.size() > kWordBytesMax) {
     return nearest;
   }
-  for (std::string_view candidate : candidates) {
+  for (std::string_view candidate : candidates.first(std::min(candidates.size(), kCandidatesMax))) {
+    size_t shorter = std::min(candidate.size(), word.size());
+    size_t apart = std::max(candidate.size(), word.size()) - shorter;
+    if (candidate.size() > kWordBytesMax || apart >= least) {
+      continue;
+    }
     if (size_t distance = Distance(word, candidate); distance < least) {
       least = distance;
       nearest = candidate;
@@ -53,10 +65,11 @@ std::string DidYouMean(std::string_view word, std::span<const std::string_view> 
     return Concat(" (did you mean \"", nearest, "\"?)");
   }
   std::string list;
-  for (std::string_view candidate : candidates) {
+  for (std::string_view candidate : candidates.first(std::min(candidates.size(), kListedMax))) {
     list += Concat(list.empty() ? "" : ", ", "\"", candidate, "\"");
   }
-  return list.empty() ? "" : Concat(" (one of ", list, ")");
+  return list.empty() ? ""
+                      : Concat(" (one of ", list, candidates.size() > kListedMax ? ", ...)" : ")");
 }
 
 std::vector<std::string_view> SplitWords(std::string_view words) {

@@ -11,6 +11,10 @@
 namespace countersign::authz {
 namespace {
 
+// Every rule holds the members of the identity sets that it names. This bounds a set's memory to
+// some 30 MB, and is far above what a set that people maintain needs.
+constexpr size_t kResolvedIdsMax = 250'000;
+
 struct IdentitySet {
   std::vector<Matcher> ids;
   size_t index = 0;  // In PolicySet::identity_sets.
@@ -28,8 +32,12 @@ WallTime TimeOf(const Value& value) { return WallTime(std::chrono::nanoseconds(v
 // RuleBuilder makes the rules of one AccessPolicy.
 class RuleBuilder {
  public:
-  RuleBuilder(CheckedDocument& document, const IdentitySets& identity_sets, PolicySet& set)
-      : document_(document), identity_sets_(identity_sets), set_(set) {}
+  RuleBuilder(CheckedDocument& document, const IdentitySets& identity_sets, size_t& resolved_ids,
+              PolicySet& set)
+      : document_(document),
+        identity_sets_(identity_sets),
+        resolved_ids_(resolved_ids),
+        set_(set) {}
 
   Rule Build(const Value& value) {
     Rule rule;
@@ -117,6 +125,13 @@ class RuleBuilder {
         continue;
       }
       const std::vector<Matcher>& ids = found->second.ids;
+      resolved_ids_ += ids.size();
+      if (resolved_ids_ > kResolvedIdsMax) {
+        document_.Error(name.where, Concat("the rules of policy set ", Quoted(set_.name),
+                                           " name IdentitySets with more than ", kResolvedIdsMax,
+                                           " members in all; use {under: ...} or fewer rules"));
+        break;
+      }
       condition.any_of.insert(condition.any_of.end(), ids.begin(), ids.end());
       set_.identity_sets[found->second.index].used = true;
     }
@@ -157,6 +172,7 @@ class RuleBuilder {
 
   CheckedDocument& document_;
   const IdentitySets& identity_sets_;
+  size_t& resolved_ids_;  // Of the whole set so far.
   PolicySet& set_;
 };
 
@@ -195,7 +211,7 @@ void CheckGuardrail(const Value& policy_value, const AccessPolicy& policy,
 }
 
 AccessPolicy BuildPolicy(CheckedDocument& document, const IdentitySets& identity_sets,
-                         PolicySet& set) {
+                         size_t& resolved_ids, PolicySet& set) {
   const Value& spec = document.spec;
   AccessPolicy policy;
   policy.name = document.name;
@@ -226,7 +242,10 @@ AccessPolicy BuildPolicy(CheckedDocument& document, const IdentitySets& identity
   }
   if (const Value* rules = spec.Get("rules"); rules != nullptr) {
     for (const Value& rule : rules->items) {
-      policy.rules.push_back(RuleBuilder(document, identity_sets, set).Build(rule));
+      if (document.context->reporter.full()) {
+        break;
+      }
+      policy.rules.push_back(RuleBuilder(document, identity_sets, resolved_ids, set).Build(rule));
     }
   } else if (unmatched == nullptr && !document.broken) {
     document.Error(spec.where, "required key \"rules\" is missing in spec");
@@ -281,15 +300,17 @@ PolicySet BuildPolicySet(CheckedDocument& set_document,
   PolicySet set;
   ReadHead(set_document, set);
   IdentitySets identity_sets = CollectIdentitySets(documents, set);
+  size_t resolved_ids = 0;
   std::vector<std::string> rules;
   for (CheckedDocument* document : documents) {
     if (document->kind->name == "AccessPolicy") {
-      set.policies.push_back(BuildPolicy(*document, identity_sets, set));
+      set.policies.push_back(BuildPolicy(*document, identity_sets, resolved_ids, set));
       for (const Rule& rule : set.policies.back().rules) {
         rules.push_back(Concat(set.name, "/", document->name, "/", rule.name));
       }
     }
   }
+  std::ranges::sort(rules);
   std::vector<std::string> json = {set_document.CanonicalJson()};
   for (CheckedDocument* document : documents) {
     if (document->kind->name == "PolicyTest") {

@@ -26,6 +26,9 @@ class Reporter {
   }
   // errors counts all errors, also those beyond the limit of what is kept.
   size_t errors() const { return errors_; }
+  // full says that nothing more is kept: loops over what the author wrote end then, so that a
+  // hostile file does not buy work with errors.
+  bool full() const { return diagnostics_.size() >= LoaderLimits::kDiagnosticsMax; }
   SourcePosition Position(yaml::Mark where) const { return {file_, where.line, where.column}; }
   std::vector<Diagnostic>& diagnostics() { return diagnostics_; }
 

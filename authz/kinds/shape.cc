@@ -159,6 +159,9 @@ std::optional<Value> CheckObject(const yaml::Node& node, const FieldSpec& spec,
   std::set<std::string_view> present;
   for (const yaml::Member& member : node.members) {
     const FieldSpec* child = spec.Child(member.key);
+    if (context.reporter.full()) {
+      return std::nullopt;
+    }
     if (child == nullptr) {
       ReportUnknownKey(member, spec, context);
       continue;
@@ -260,6 +263,9 @@ std::optional<Value> CheckList(const yaml::Node& node, const FieldSpec& spec,
     list.items.push_back(*std::move(item));
   }
   for (const yaml::Node& element : node.items) {
+    if (context.reporter.full()) {
+      return std::nullopt;
+    }
     if (std::optional<Value> item = CheckOne(element, spec, context); item.has_value()) {
       list.items.push_back(*std::move(item));
     }
@@ -280,6 +286,9 @@ std::optional<Value> CheckList(const yaml::Node& node, const FieldSpec& spec,
 std::optional<Value> CheckField(const yaml::Node& node, const FieldSpec& spec,
                                 LoadContext& context) {
   const FieldRow& row = *spec.row;
+  if (context.reporter.full()) {
+    return std::nullopt;
+  }
   if (node.kind == yaml::Node::Kind::kNull) {
     context.reporter.Error(node.where, Concat(KeyOf(row), " has no value"));
     return std::nullopt;

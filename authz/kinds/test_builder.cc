@@ -63,7 +63,7 @@ void CheckRuleName(const Value& rule, std::string_view set, std::span<const std:
     return;
   }
   bool own = std::string_view(rule.text).substr(0, rule.text.find('/')) == set;
-  if (own && std::ranges::find(rules, rule.text) == rules.end()) {
+  if (own && !std::ranges::binary_search(rules, rule.text)) {
     std::vector<std::string_view> known(rules.begin(), rules.end());
     std::string_view nearest = NearestWord(rule.text, known);
     document.Error(rule.where, Concat("no rule is named ", Quoted(rule.text),
@@ -82,6 +82,9 @@ std::vector<PolicyTestCase> BuildTests(CheckedDocument& document, std::string_vi
     return tests;
   }
   for (const Value& value : cases->items) {
+    if (document.context->reporter.full()) {
+      break;
+    }
     PolicyTestCase test;
     test.name = value.TextOf("name");
     test.where = document.context->reporter.Position(value.where);
