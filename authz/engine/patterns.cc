@@ -9,8 +9,15 @@ StatusOr<uint32_t> PatternStore::Add(const std::string& coordinate, const std::s
   }
   ASSIGN_OR_RETURN(std::unique_ptr<const RE2> compiled, CompilePattern(pattern, limits_));
   auto number = static_cast<uint32_t>(patterns_.size());
-  std::string prefix = RequiredPrefix(*compiled);
-  patterns_.push_back({pattern, std::move(prefix), std::move(compiled)});
+  Pattern& added = patterns_.emplace_back();
+  added.text = pattern;
+  added.simple = SimplePattern::Parse(pattern);
+  if (added.simple) {
+    added.prefixes = added.simple->Prefixes();
+  } else {
+    added.prefixes = {RequiredPrefix(*compiled)};
+    added.compiled = std::move(compiled);
+  }
   numbers_.emplace(std::move(key), number);
   return number;
 }

@@ -1,8 +1,11 @@
-// PatternStore owns the compiled RE2 patterns of a policy, each (coordinate, pattern) once.
+// PatternStore owns the patterns of a policy, each (coordinate, pattern) once. RE2 judges the
+// syntax and the size of each; the simple ones then run without it.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -10,6 +13,7 @@
 
 #include "authz/engine/limits.h"
 #include "authz/engine/regex.h"
+#include "authz/engine/simple_pattern.h"
 #include "base/status.h"
 
 namespace countersign::authz::engine {
@@ -48,8 +52,12 @@ class PatternStore {
 
   // Matches judges the whole value.
   bool Matches(uint32_t number, std::string_view value) const {
-    return patterns_[number].compiled->Match(re2::StringPiece(value.data(), value.size()), 0,
-                                             value.size(), RE2::ANCHOR_BOTH, nullptr, 0);
+    const Pattern& pattern = patterns_[number];
+    if (pattern.simple) {
+      return pattern.simple->Matches(value);
+    }
+    return pattern.compiled->Match(re2::StringPiece(value.data(), value.size()), 0, value.size(),
+                                   RE2::ANCHOR_BOTH, nullptr, 0);
   }
   bool Matches(uint32_t number, std::string_view value, PatternMemo& memo) const {
     if (memo.Knows(number)) {
@@ -59,7 +67,12 @@ class PatternStore {
     memo.Remember(number, matches);
     return matches;
   }
-  const std::string& prefix(uint32_t number) const { return patterns_[number].prefix; }
+  // Every match begins with one of these; a single empty one if nothing is known.
+  const std::vector<std::string>& prefixes(uint32_t number) const {
+    return patterns_[number].prefixes;
+  }
+  // is_simple: it runs without RE2.
+  bool is_simple(uint32_t number) const { return patterns_[number].simple.has_value(); }
   const std::string& text(uint32_t number) const { return patterns_[number].text; }
   size_t size() const { return patterns_.size(); }
   const EngineLimits& limits() const { return limits_; }
@@ -67,8 +80,9 @@ class PatternStore {
  private:
   struct Pattern {
     std::string text;
-    std::string prefix;  // Every match begins so.
-    std::unique_ptr<const RE2> compiled;
+    std::vector<std::string> prefixes;
+    std::optional<SimplePattern> simple;
+    std::unique_ptr<const RE2> compiled;  // Null if it is simple.
   };
   EngineLimits limits_;
   std::vector<Pattern> patterns_;

@@ -65,7 +65,7 @@ StatusOr<TextPredicate> TextPredicate::Create(const std::vector<Matcher>& any_of
       item.text = matcher.text;
       if (matcher.kind == Matcher::Kind::kRe2) {
         ASSIGN_OR_RETURN(item.pattern, patterns.Add(coordinate, matcher.text));
-        item.text = patterns.prefix(item.pattern);
+        item.text = patterns.is_simple(item.pattern) ? "" : patterns.prefixes(item.pattern)[0];
       }
     }
   }

@@ -8,6 +8,7 @@ namespace {
 
 // Up to so many patterns behind one literal run one by one; more go into automata.
 constexpr size_t kCandidatesMax = 4;
+constexpr size_t kSimpleCandidatesMax = 16;
 // Deeper templates are no paths, and the walk recurses once for each variable.
 constexpr size_t kTemplateSegmentsMax = 128;
 
@@ -96,7 +97,9 @@ Status StringIndex::Add(const Matcher& matcher, const std::string& coordinate,
       return absl::OkStatus();
     case Matcher::Kind::kRe2: {
       ASSIGN_OR_RETURN(uint32_t number, patterns.Add(coordinate, matcher.text));
-      StagedPrefix(patterns.prefix(number)).patterns[number].push_back(payload);
+      for (const std::string& prefix : patterns.prefixes(number)) {
+        StagedPrefix(prefix).patterns[number].push_back(payload);
+      }
       return absl::OkStatus();
     }
     case Matcher::Kind::kTemplate:
@@ -190,7 +193,9 @@ Status StringIndex::FreezePatterns(const StagedPartial& staged, const PatternSto
   partial.candidates.begin = static_cast<uint32_t>(candidates_.size());
   partial.sets.begin = static_cast<uint32_t>(sets_.size());
   const EngineLimits& limits = patterns.limits();
-  bool few = staged.patterns.size() <= kCandidatesMax;
+  bool simple = std::all_of(staged.patterns.begin(), staged.patterns.end(),
+                            [&](const auto& entry) { return patterns.is_simple(entry.first); });
+  bool few = staged.patterns.size() <= (simple ? kSimpleCandidatesMax : kCandidatesMax);
   for (const auto& [number, payloads] : staged.patterns) {
     if (few) {
       candidates_.push_back({.pattern = number, .payloads = Freeze(payloads)});
