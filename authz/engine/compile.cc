@@ -361,6 +361,17 @@ StatusOr<Check> HalfCompiler::MakeCheck(const Condition& condition) {
     half_.ports.emplace_back(condition.any_of);
   } else if (condition.field == Field::kMethod && MethodMask(condition, &check.methods)) {
     check.kind = Check::Kind::kMethods;
+  } else if (condition.any_of.size() == 1 && StringIndex::Indexable(condition.any_of[0])) {
+    const Matcher& matcher = condition.any_of[0];
+    check.kind = Check::Kind::kOneText;
+    check.matcher = matcher.kind;
+    if (matcher.kind == Matcher::Kind::kRe2) {
+      ASSIGN_OR_RETURN(check.predicate, patterns_.Add(CoordinateOf(condition), matcher.text));
+    } else {
+      check.text_at = static_cast<uint32_t>(half_.text.size());
+      check.text_size = static_cast<uint32_t>(matcher.text.size());
+      half_.text.append(matcher.text);
+    }
   } else {
     ASSIGN_OR_RETURN(check.predicate, TextPredicateFor(condition));
   }

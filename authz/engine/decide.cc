@@ -135,6 +135,7 @@ class Judge {
         return !domain.empty() && domain == TrustDomainOf(request_.callee);
       }
       case Check::Kind::kText:
+      case Check::Kind::kOneText:
         break;
     }
     std::string_view value;
@@ -158,8 +159,32 @@ class Judge {
   }
 
   bool Matches(const Check& check, std::string_view value, bool remember) const {
+    if (check.kind == Check::Kind::kOneText) {
+      return MatchesOne(check, value, remember);
+    }
     return half_.texts[check.predicate].Matches(value, program_.patterns, scratch_.lookup,
                                                 remember);
+  }
+
+  bool MatchesOne(const Check& check, std::string_view value, bool remember) const {
+    std::string_view text(half_.text.data() + check.text_at, check.text_size);
+    switch (check.matcher) {
+      case Matcher::Kind::kExact:
+        return value == text;
+      case Matcher::Kind::kUnder:
+        return MatchesUnder(text, value);
+      case Matcher::Kind::kPrefix:
+        return value.starts_with(text);
+      case Matcher::Kind::kSuffix:
+        return value.ends_with(text);
+      case Matcher::Kind::kTemplate:
+        return MatchesTemplate(text, value);
+      case Matcher::Kind::kRe2:
+        return remember ? program_.patterns.Matches(check.predicate, value, scratch_.lookup.memo)
+                        : program_.patterns.Matches(check.predicate, value);
+      default:
+        return false;
+    }
   }
 
   const Program& program_;

@@ -53,6 +53,9 @@ struct Check {
   bool is_key = false;      // The request's index has judged it, if that found the box.
   uint16_t slot = 0;        // Of a header or query key.
   uint32_t predicate = 0;
+  Matcher::Kind matcher = Matcher::Kind::kExact;
+  uint32_t text_at = 0;  // Of kOneText, in Half::text; for a pattern, `predicate` is its number.
+  uint32_t text_size = 0;
   uint64_t methods = 0;  // A bit for each method of Half::methods.
 };
 
@@ -115,6 +118,7 @@ struct Half {
   std::vector<Check> checks;
   std::vector<Span> exceptions;  // Each a run of checks that must all hold to except.
   std::vector<TextPredicate> texts;
+  std::string text;
   std::vector<IpPredicate> ips;
   std::vector<PortPredicate> ports;
   std::vector<std::string> methods;        // At most 64; others are text.

@@ -246,11 +246,29 @@ void StringIndex::FreezeSuffixes() {
   suffix_sizes_.assign(sizes.begin(), sizes.end());
 }
 
+// Values share long beginnings (a scheme, a trust domain): one comparison instead of a step each.
+void StringIndex::FindStem() {
+  for (;;) {
+    const StagedNode& node = staging_->nodes[stem_node_];
+    if (!node.partials.empty() || node.wildcard != 0 || node.children.size() != 1) {
+      return;
+    }
+    const auto& [segment, child] = *node.children.begin();
+    const StagedNode& next = staging_->nodes[child];
+    if (!next.exact.empty() || !next.below.empty()) {
+      return;
+    }
+    stem_.append(segment).append("/");
+    stem_node_ = child;
+  }
+}
+
 Status StringIndex::Build(const PatternStore& patterns) {
   if (!empty_) {
     FreezeEdges();
     RETURN_IF_ERROR(FreezePartials(patterns));
     FreezeSuffixes();
+    FindStem();
   }
   staging_.reset();
   return absl::OkStatus();

@@ -47,9 +47,14 @@ class StringIndex {
   template <class Emit>
   void ForEach(std::string_view value, const PatternStore& patterns, LookupScratch& scratch,
                Emit&& emit) const {
-    if (!empty_ && Walk(0, value, 0, patterns, scratch, emit)) {
-      Suffixes(value, emit);
+    if (empty_) {
+      return;
     }
+    if (value.starts_with(stem_) &&
+        !Walk(stem_node_, value, stem_.size(), patterns, scratch, emit)) {
+      return;
+    }
+    Suffixes(value, emit);
   }
 
  private:
@@ -125,6 +130,7 @@ class StringIndex {
   Status FreezePatterns(const StagedPartial& staged, const PatternStore& patterns,
                         Partial& partial);
   void FreezeSuffixes();
+  void FindStem();
 
   std::string_view Text(uint32_t at, uint32_t size) const { return {text_.data() + at, size}; }
 
@@ -273,6 +279,8 @@ class StringIndex {
   }
 
   bool empty_ = true;
+  std::string stem_;  // Segments with which everything but suffixes begins; ends in '/' or empty.
+  uint32_t stem_node_ = 0;
   std::unique_ptr<Staging> staging_ = std::make_unique<Staging>();
   std::string text_;
   std::vector<Node> nodes_;
