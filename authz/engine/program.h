@@ -39,6 +39,7 @@ struct Span {
 struct Check {
   enum class Kind : uint8_t {
     kText,     // `predicate` over a string.
+    kOneText,  // One matcher over a string, here in place.
     kMethods,  // `methods` over the request's method.
     kIp,
     kPort,
