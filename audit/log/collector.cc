@@ -248,6 +248,8 @@ class AuditCollector::Impl {
       rings_.ConnectionGone(number);
       rings_.Release(forget_);  // Nothing is read and uncommitted here: those that are empty go.
     }
+    std::lock_guard lock(mutex_);
+    stats_.rings = rings_.size();
   }
 
   Status Take(uint64_t number, const HandoverPeer& peer, FdMessage message) {

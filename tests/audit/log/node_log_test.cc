@@ -354,7 +354,7 @@ TEST_F(FullDiskTest, AProcessKilledOnAFullDiskRecovers) {
 TEST_F(NodeLogTest, AProcessKilledAtSeededPointsLeavesAPrefixOfItsRecords) {
   std::mt19937 random(5);
   uint64_t seen = 0;
-  for (int round = 0; round < 15; ++round) {
+  for (int round = 0; round < 8; ++round) {
     int pipes[2] = {};
     ASSERT_EQ(::pipe2(pipes, O_CLOEXEC), 0);
     pid_t child = ::fork();
@@ -375,7 +375,7 @@ TEST_F(NodeLogTest, AProcessKilledAtSeededPointsLeavesAPrefixOfItsRecords) {
     Fd to(pipes[1]);
     to.Reset();
     char c = 0;
-    for (uint64_t commits = random() % 30 + 1; commits > 0; --commits) {
+    for (uint64_t commits = random() % 10 + 1; commits > 0; --commits) {
       ASSERT_EQ(::read(from.get(), &c, 1), 1);
     }
     ::kill(child, SIGKILL);
