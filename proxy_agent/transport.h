@@ -60,6 +60,9 @@ class Transport final : public Mortal, private EventHandler, private Turn::Owner
   void Write(std::string_view bytes);
   // Full: the peer takes less than we write; the source of bytes should rest until Advance.
   bool Full() const { return out_.size() >= out_bytes_max_; }
+  // Crowded: less than a quarter is free, so that no new credit is given. Whoever was refused
+  // credit for it is told by Advance when it ends.
+  bool Crowded() const { return Full() || unsent_bytes() > out_bytes_max_ - out_bytes_max_ / 4; }
   size_t unsent_bytes() const { return out_.size() + sealed_.size(); }
   // FinishWrites ends our direction after what was written; reading goes on.
   void FinishWrites();
