@@ -196,8 +196,8 @@ void Transport::OnTurn(Turn& /*which*/) {
   const bool was_broken = broken_;
   const bool was_finished = finished_;
   Flush();
-  const bool changed =
-      (was_crowded && !Crowded()) || broken_ != was_broken || finished_ != was_finished;
+  const bool changed = (was_full && !Full()) || (was_crowded && !Crowded()) ||
+                       broken_ != was_broken || finished_ != was_finished;
   if (changed && owner_ != nullptr) {
     owner_->Advance();
   }
