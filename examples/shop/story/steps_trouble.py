@@ -86,6 +86,19 @@ def kill_own_proxy(story, mesh):
     story.check(status == 200, "kill -9 of web's own proxy: restarted by its supervisor, and serving")
 
 
+def copy_log(mesh, copy):
+    """Copies the log while the agent writes it; a tile that was renamed meanwhile asks for another try."""
+    def copied():
+        shutil.rmtree(copy, ignore_errors=True)
+        try:
+            shutil.copytree(mesh.folder / "audit", copy)
+        except shutil.Error:
+            return False
+        return True
+
+    wait_until("the log is copied", copied)
+
+
 def audit_stands(story):
     story.step(8, "The log is searched, verified and tampered with")
     mesh = story.mesh
@@ -96,7 +109,7 @@ def audit_stands(story):
     done = mesh.run("audit", "verify")
     story.check(True, "countersign audit verify: " + done.stdout.strip().splitlines()[-1])
     copy = mesh.top / "audit-copy"
-    shutil.copytree(mesh.folder / "audit", copy)
+    copy_log(mesh, copy)
     bundle = max((p for p in copy.rglob("*") if p.is_file() and "entries" in str(p)), key=lambda p: p.stat().st_size)
     data = bytearray(bundle.read_bytes())
     data[len(data) // 2] ^= 1
@@ -105,8 +118,7 @@ def audit_stands(story):
     done = mesh.run("audit", "verify", ok=(1,), env=env)
     story.check("record" in done.stdout + done.stderr, "one byte flipped in a copy: it fails and names the record: "
                 + (done.stdout + done.stderr).strip().splitlines()[-1])
-    shutil.rmtree(copy)
-    shutil.copytree(mesh.folder / "audit", copy)
+    copy_log(mesh, copy)
     newest = max((p for p in copy.rglob("*") if p.is_file() and "entries" in str(p)), key=lambda p: str(p))
     os.truncate(newest, pathlib.Path(newest).stat().st_size // 2)
     done = mesh.run("audit", "verify", ok=(1,), env=env)
