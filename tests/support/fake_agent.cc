@@ -221,6 +221,13 @@ StatusOr<v1::ProxyConfiguration> LoadConfiguration(const FakeConfiguration& from
       version.add_documents(document);
     }
   }
+  if (!from.raw_policy_document.empty()) {
+    v1::PolicySetVersion& version = *to.add_policy_sets();
+    version.set_set("raw");
+    version.set_version(1);
+    version.set_digest(std::string(64, '0'));
+    version.add_documents(from.raw_policy_document);
+  }
   return to;
 }
 

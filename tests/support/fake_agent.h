@@ -26,6 +26,8 @@ struct FakeConfiguration {
   std::string registration = "test";
   std::optional<uint32_t> application_uid;
   std::string audit_socket;  // May be a path where nobody listens.
+  // raw_policy_document goes to the proxy as a set "raw" of its own, whatever it holds.
+  std::string raw_policy_document;
 };
 
 // FakeResult is what a proxy reported last.

@@ -151,6 +151,9 @@ Status TestStream::StartTls(const TlsOptions& options, bool server) {
   if (!server && !options.server_name.empty()) {
     SSL_set_tlsext_host_name(ssl_.get(), options.server_name.c_str());
   }
+  if (options.resume != nullptr) {
+    SSL_set_session(ssl_.get(), options.resume);
+  }
   const SteadyTime until = Until(kPatience);
   while (true) {
     ERR_clear_error();

@@ -35,6 +35,7 @@ struct TlsOptions {
   std::string server_name;
   int version_max = TLS1_3_VERSION;
   bool ask_for_certificate = true;  // Server: request the client's.
+  SSL_SESSION* resume = nullptr;    // Client: a session to resume; borrowed for the call.
 };
 
 class TestStream {
