@@ -40,6 +40,31 @@ size_t Http1ServerCodec::Fail(HttpError error, size_t consumed, ServerEvent& eve
   return consumed;
 }
 
+HeadScanner::Result Http1ServerCodec::ScanHead(std::string_view bytes, size_t& consumed,
+                                               HttpError& error) {
+  using Result = HeadScanner::Result;
+  Result result = Result::kNeedMore;
+  if (!line_checked_) {
+    const size_t lf = bytes.find('\n');
+    const std::string_view first = bytes.substr(0, lf == std::string_view::npos ? lf : lf + 1);
+    result = scanner_.Scan(first, limits_.head_bytes_max, head_->text, consumed);
+    error = scanner_.error();
+    if (result != Result::kNeedMore || lf == std::string_view::npos) {
+      return result;
+    }
+    line_checked_ = true;
+    error = CheckRequestLine(limits_, head_->text);
+    if (error != HttpError::kNone) {
+      return Result::kError;
+    }
+  }
+  size_t more = 0;
+  result = scanner_.Scan(bytes.substr(consumed), limits_.head_bytes_max, head_->text, more);
+  error = scanner_.error();
+  consumed += more;
+  return result;
+}
+
 size_t Http1ServerCodec::ReceiveHead(std::string_view bytes, ServerEvent& event) {
   if (head_ == nullptr) {
     // Other protocols (a TLS record, say) are told apart by their first byte.
@@ -48,13 +73,15 @@ size_t Http1ServerCodec::ReceiveHead(std::string_view bytes, ServerEvent& event)
     }
     head_ = pools_.requests.Take();
     scanner_.Reset();
+    line_checked_ = false;
   }
   size_t consumed = 0;
-  switch (scanner_.Scan(bytes, limits_.head_bytes_max, head_->text, consumed)) {
+  HttpError scan_error = HttpError::kNone;
+  switch (ScanHead(bytes, consumed, scan_error)) {
     case HeadScanner::Result::kNeedMore:
       return consumed;
     case HeadScanner::Result::kError:
-      return Fail(scanner_.error(), consumed, event);
+      return Fail(scan_error, consumed, event);
     case HeadScanner::Result::kComplete:
       break;
   }

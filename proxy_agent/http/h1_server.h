@@ -47,6 +47,8 @@ class Http1ServerCodec final : public ServerCodec {
   enum class Out : uint8_t { kNothing, kBody, kTunnel, kDone };
 
   size_t ReceiveHead(std::string_view bytes, ServerEvent& event);
+  // ScanHead takes bytes up to the end of the head or of its first line, whichever comes first.
+  HeadScanner::Result ScanHead(std::string_view bytes, size_t& consumed, HttpError& error);
   size_t ReceiveBody(std::string_view bytes, ServerEvent& event);
   size_t ReceiveTunnel(std::string_view bytes, ServerEvent& event);
   size_t Fail(HttpError error, size_t consumed, ServerEvent& event);
@@ -71,6 +73,7 @@ class Http1ServerCodec final : public ServerCodec {
   uint64_t out_remaining_ = 0;
   RequestHeadPtr head_;  // While it arrives.
   HeadScanner scanner_;
+  bool line_checked_ = false;  // The request line of head_.
   BodyDecoder body_;
 };
 

@@ -15,6 +15,10 @@ namespace countersign::proxy::http {
 HttpError ParseRequestHead(const HttpLimits& limits, UnderscoreNames underscores,
                            RequestHead& head);
 
+// CheckRequestLine reads the first line alone, so that what is no HTTP is refused before the rest
+// of a head is waited for. It finds what ParseRequestHead would find in that line.
+HttpError CheckRequestLine(const HttpLimits& limits, std::string_view text);
+
 // AnsweredRequest is what the parser of a response must know of its request.
 struct AnsweredRequest {
   bool is_head = false;

@@ -155,6 +155,12 @@ HttpError FinishRequest(const RequestFields& fields, const HttpLimits& limits,
 
 }  // namespace
 
+HttpError CheckRequestLine(const HttpLimits& limits, std::string_view text) {
+  RequestHead head;
+  std::string_view target_authority;
+  return ParseRequestLine(TakeLine(text), limits, head, target_authority);
+}
+
 HttpError ParseRequestHead(const HttpLimits& limits, UnderscoreNames underscores,
                            RequestHead& head) {
   std::string_view rest = head.text;

@@ -68,6 +68,8 @@ TestServer::~TestServer() {
 
 void TestServer::Run() {
   while (true) {
+    pollfd ready = {.fd = listener_.get(), .events = POLLIN, .revents = 0};
+    ::poll(&ready, 1, -1);
     Fd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
     if (!socket.valid()) {
       return;

@@ -129,6 +129,7 @@ StatusOr<std::unique_ptr<TestStream>> TestStream::FromAccepted(Fd socket,
 }
 
 Status TestStream::StartTls(const TlsOptions& options, bool server) {
+  IgnoreSigpipe();  // OpenSSL writes with write(2).
   const ContextPtr context(SSL_CTX_new(TLS_method()));
   SSL_CTX_set_max_proto_version(context.get(), options.version_max);
   SSL_CTX_set_mode(context.get(),

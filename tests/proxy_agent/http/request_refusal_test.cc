@@ -197,6 +197,12 @@ INSTANTIATE_TEST_SUITE_P(
                 Post("Connection: upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked"),
                 HttpError::kUpgradeWithBody}));
 
+TEST(RequestRefusalTimeTest, WhatIsNoHttpIsRefusedWithItsFirstLine) {
+  EXPECT_EQ(ServerTranscript("SSH-2.0-client\r\n", 0), "error bad_request_line\n");
+  EXPECT_EQ(ServerTranscript("GET / HTTP/2.0\r\n", 1), "error version_not_supported\n");
+  EXPECT_EQ(ServerTranscript("GET / HTTP/1.1\r\n", 0), "");
+}
+
 TEST(RequestLimitsTest, RefusesAHeadOfMoreThan32KiB) {
   const std::string head = WithField("X: " + std::string(33 * 1024, 'a'));
   EXPECT_EQ(ServerTranscript(head, 0), "error head_too_large\n");

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <cstdio>
 #include <utility>
 
 namespace countersign {
@@ -49,6 +50,12 @@ ProxyTest::ProxyTest()
       http_address_(FreeAddress()),
       tcp_address_(FreeAddress()),
       admin_address_(FreeAddress()) {}
+
+void ProxyTest::TearDown() {
+  if (HasFailure() && proxy_ != nullptr) {
+    std::fprintf(stderr, "%s", proxy_->Log().c_str());
+  }
+}
 
 std::string ProxyTest::OrdersService(const std::string& http_port_lines) const {
   const std::string application = application_.address();

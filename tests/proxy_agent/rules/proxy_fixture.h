@@ -36,6 +36,7 @@ inline constexpr const char* kAllowWeb =
 class ProxyTest : public testing::Test {
  protected:
   ProxyTest();
+  void TearDown() override;  // Shows the proxy's log if the test failed.
 
   // OrdersService is the Service document of orders; `http_port_lines` adds to its HTTP port.
   std::string OrdersService(const std::string& http_port_lines = "") const;
