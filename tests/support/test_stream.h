@@ -19,7 +19,8 @@
 
 namespace countersign {
 
-inline constexpr std::chrono::milliseconds kPatience{5000};
+// kPatience is for what must come: long, because a loaded machine is slow; it costs nothing else.
+inline constexpr std::chrono::milliseconds kPatience{20000};
 
 // TlsIdentity is a chain and key in PEM: an SVID's, or any deliberately bad one.
 struct TlsIdentity {

@@ -42,7 +42,7 @@ TEST_F(ProxyTest, RuleR38TheAdminPortIsReadOnly) {
 TEST_F(ProxyTest, RuleR38TheAdminPortStaysOnLoopback) {
   admin_address_ = "0.0.0.0:0";
   Launch();
-  EXPECT_FALSE(proxy_->WaitForLog("ready", seconds(1)));
+  EXPECT_FALSE(proxy_->WaitForLog("ready", seconds(3)));
   EXPECT_EQ(proxy_->Stop(), 2) << proxy_->Log();
 }
 
@@ -70,7 +70,7 @@ TEST_F(ProxyTest, RuleR39AHeadThatDribblesInHasADeadline) {
   const auto stream = Dial();
   ASSERT_NE(stream, nullptr);
   ASSERT_TRUE(stream->Write("GET / HTTP/1.1\r\nHost: ord"));
-  EXPECT_EQ(ReadReply(*stream, "GET", seconds(13)).status, 408);
+  EXPECT_EQ(ReadReply(*stream, "GET", seconds(20)).status, 408);
   EXPECT_TRUE(stream->WaitForEnd());
 }
 
@@ -78,7 +78,7 @@ TEST_F(ProxyTest, RuleR45AHandshakeHasADeadline) {
   StartInbound(kAllowWeb);
   const auto silent = TestStream::Connect(http_address_);
   ASSERT_TRUE(silent.ok());
-  EXPECT_TRUE((*silent)->WaitForEnd(seconds(8)));
+  EXPECT_TRUE((*silent)->WaitForEnd(seconds(10)));
 }
 
 TEST_F(ProxyTest, RuleR45HalfOpenConnectionsOfOneSourceAreCapped) {

@@ -110,7 +110,7 @@ void ProxyTest::Launch(std::vector<std::string> more_arguments) {
 }
 
 void ProxyTest::WaitUntilReady() {
-  const auto until = std::chrono::steady_clock::now() + seconds(10);
+  const auto until = std::chrono::steady_clock::now() + kPatience;
   while (std::chrono::steady_clock::now() < until) {
     if (Admin("/ready").status == 200) {
       return;
