@@ -100,7 +100,7 @@ bool Exchange::Canonicalize() {
   }
   headers_.clear();
   for (const http::Header& header : head.headers) {
-    if (header.fate == http::HeaderFate::kEndToEnd) {
+    if (http::IsJudged(header)) {
       headers_.push_back({header.name, header.value});
     }
   }

@@ -172,7 +172,8 @@ void ServerConnection::EndExchange() {
 
 void ServerConnection::RefuseMalformed(http::HttpError error) {
   worker_.metrics().http_errors[static_cast<size_t>(error)].Add();
-  if (codec_->MayRefuse() && exchange_ == nullptr) {
+  if (codec_->MayRefuse()) {
+    // Also while an exchange waits for its upstream: Linger cuts it off, the client learns why.
     codec_->SendError(http::StatusOf(error), {}, {}, *this);
     return Linger();
   }

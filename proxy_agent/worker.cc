@@ -109,6 +109,7 @@ void Worker::DrainAll() {
     connection->Drain();
   }
   stop_at_.Set(loop_->now() + kLimits.linger_deadline);
+  loop_->Post([] {});  // The next batch sees whether anything is left to wait for.
 }
 
 void Worker::OnDeadline(Deadline& /*which*/) { stop_ = true; }
