@@ -189,6 +189,7 @@ Status AdminService::DeleteKeys(const v1::DeleteRequest& request, v1::DeleteResp
     ASSIGN_OR_RETURN(identity::SpiffeId id, AgentIdOf(parts_.trust_domain, *agent));
     RETURN_IF_ERROR(parts_.agents.Remove(*agent));
     parts_.streams.CloseAgent(id.str());
+    parts_.sessions.Forget(id.str());
     return absl::OkStatus();
   }
   ASSIGN_OR_RETURN(Revision revision, parts_.applier.Delete(keys));

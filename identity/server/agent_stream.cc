@@ -1,5 +1,6 @@
 #include "identity/server/agent_stream.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -15,13 +16,18 @@ AgentStream::AgentStream(NodeStreamService& service, grpc::CallbackServerContext
       agent_id_(peer.id().str()),
       agent_name_(std::move(agent_name)),
       svid_{peer.serial(), peer.not_after()},
-      expires_(peer.not_after()) {
-  StartRead(&incoming_);
-}
+      expires_(peer.not_after()) {}
 
 WallTime AgentStream::expires() const {
   std::lock_guard lock(mutex_);
   return expires_;
+}
+
+std::shared_ptr<const NodeView> AgentStream::ViewAt(Revision revision) const {
+  std::lock_guard lock(mutex_);
+  auto same = std::find_if(sent_.begin(), sent_.end(),
+                           [&](const SentView& sent) { return sent.revision == revision; });
+  return same == sent_.end() ? nullptr : same->view;
 }
 
 void AgentStream::OnReadDone(bool ok) {
@@ -85,9 +91,9 @@ Status AgentStream::HandleHello(const v1::Hello& hello) {
     if (view != nullptr) {
       sent_.push_back({have, std::move(view)});
     }
+    greeted_ = true;
   }
-  service_.Add(this, agent_id_);
-  // After Add, so that no change falls between the look and the telling.
+  // After greeted_, so that no change falls between the look and the telling.
   StateChanged(service_.parts_.registry.state());
   return absl::OkStatus();
 }
@@ -144,6 +150,9 @@ Status AgentStream::HandleReport(const v1::ProxyReport& report) {
 
 void AgentStream::StateChanged(Registry::State state) {
   std::lock_guard lock(mutex_);
+  if (!greeted_) {
+    return;
+  }
   if (newest_ == nullptr || state->revision > newest_->revision) {
     newest_ = std::move(state);
     WriteNext();
@@ -235,10 +244,10 @@ void AgentStream::FinishNow() {
 void AgentStream::OnCancel() { Close(Error(StatusCode::kCancelled, "the connection is gone")); }
 
 void AgentStream::OnDone() {
+  service_.Remove(this, agent_id_, std::move(sent_));
   if (session_ != 0) {
     LogInfo("agent disconnected", {{"agent", agent_id_}});
     service_.parts_.sessions.Disconnected(agent_id_, session_);
-    service_.Remove(this, agent_id_, std::move(sent_));
   }
   delete this;
 }

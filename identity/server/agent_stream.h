@@ -24,10 +24,15 @@ class AgentStream final : public grpc::ServerBidiReactor<v1::AgentMessage, v1::S
   AgentStream(NodeStreamService& service, grpc::CallbackServerContext& context,
               const identity::VerifiedPeer& peer, std::string agent_name);
 
+  // Begin starts to read; the service knows the stream by then.
+  void Begin() { StartRead(&incoming_); }
+  // StateChanged is of no effect before the agent's hello, which says what it has.
   void StateChanged(Registry::State state);
   // Close ends the stream with a status; the first one counts.
   void Close(const Status& status);
   WallTime expires() const;
+  // ViewAt is the view that was sent as of a revision, or null.
+  std::shared_ptr<const NodeView> ViewAt(Revision revision) const;
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
@@ -57,6 +62,7 @@ class AgentStream final : public grpc::ServerBidiReactor<v1::AgentMessage, v1::S
 
   mutable std::mutex mutex_;
   WallTime expires_;           // As all below, guarded by mutex_.
+  bool greeted_ = false;       // After Hello.
   Registry::State newest_;     // Null before Hello.
   std::deque<SentView> sent_;  // The last is what the agent has or will have.
   bool first_ = true;          // Nothing was sent yet.

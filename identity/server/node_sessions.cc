@@ -43,10 +43,11 @@ void NodeSessions::Disconnected(const std::string& agent_id, uint64_t number) {
   std::function<void()> observer;
   {
     std::lock_guard lock(mutex_);
-    Session& session = sessions_[agent_id];
-    if (session.number != number) {
+    auto found = sessions_.find(agent_id);
+    if (found == sessions_.end() || found->second.number != number) {
       return;
     }
+    Session& session = found->second;
     session.status.connected = false;
     // Nobody vouches any more for what the proxies run.
     for (RunningProxy& proxy : session.proxies) {
@@ -92,6 +93,22 @@ Status NodeSessions::Report(const std::string& agent_id, std::vector<RunningProx
     observer();
   }
   return absl::OkStatus();
+}
+
+void NodeSessions::Forget(std::string_view agent_id) {
+  std::function<void()> observer;
+  {
+    std::lock_guard lock(mutex_);
+    auto found = sessions_.find(agent_id);
+    if (found == sessions_.end()) {
+      return;
+    }
+    sessions_.erase(found);
+    observer = observer_;
+  }
+  if (observer) {
+    observer();
+  }
 }
 
 SessionStatus NodeSessions::Find(std::string_view agent_id) const {

@@ -71,6 +71,9 @@ class NodeSessions {
   // Report replaces all proxies of the node. An error names the limit that the report is over.
   Status Report(const std::string& agent_id, std::vector<RunningProxy> proxies);
 
+  // Forget drops what is known of an agent that was removed.
+  void Forget(std::string_view agent_id);
+
   SessionStatus Find(std::string_view agent_id) const;
   std::vector<RunningProxy> Proxies() const;
 

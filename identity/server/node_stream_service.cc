@@ -40,7 +40,11 @@ grpc::ServerBidiReactor<v1::AgentMessage, v1::ServerMessage>* NodeStreamService:
     return new RefusedStream(
         PermissionDenied("this agent was removed; attest it again with a new join token"));
   }
-  return new AgentStream(*this, *context, *peer, *std::move(name));
+  std::string agent_id = peer->id().str();
+  auto* stream = new AgentStream(*this, *context, *peer, *std::move(name));
+  Add(stream, agent_id);
+  stream->Begin();
+  return stream;
 }
 
 void NodeStreamService::StateChanged(const Registry::State& state) {
@@ -96,13 +100,24 @@ void NodeStreamService::Remove(AgentStream* stream, const std::string& agent_id,
   found->second.erase(stream);
   if (found->second.empty()) {
     streams_.erase(found);
-    remembered_[agent_id] = std::move(views);
+    if (!views.empty()) {
+      remembered_[agent_id] = std::move(views);
+    }
   }
 }
 
 std::shared_ptr<const NodeView> NodeStreamService::TakeView(const std::string& agent_id,
                                                             Revision have) {
   std::lock_guard lock(mutex_);
+  // An agent that comes again quickly finds its former stream still ending.
+  auto streams = streams_.find(agent_id);
+  if (streams != streams_.end()) {
+    for (const AgentStream* former : streams->second) {
+      if (std::shared_ptr<const NodeView> view = former->ViewAt(have); view != nullptr) {
+        return view;
+      }
+    }
+  }
   auto found = remembered_.find(agent_id);
   if (found == remembered_.end()) {
     return nullptr;

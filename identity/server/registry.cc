@@ -313,11 +313,12 @@ StatusOr<std::vector<Operation>> Registry::SetOperations(const SetChange& change
 
 StatusOr<Registry::Committed> Registry::Commit(const RegistryState& basis,
                                                const RegistryChange& change) {
-  size_t count = change.documents.size() + change.sets.size();
-  if (count > RegistryLimits::kChangesMax) {
-    return ResourceExhausted("one apply changes at most ", RegistryLimits::kChangesMax,
-                             " documents and policy sets, this one ", count,
-                             "; apply it in parts (policy sets first)");
+  size_t count = change.documents.size() + change.sets.size() * RegistryLimits::kDocumentsOfASet;
+  if (count > RegistryLimits::kDocumentsMax) {
+    return ResourceExhausted("one apply changes at most ", RegistryLimits::kDocumentsMax,
+                             " documents (a policy set counts as ",
+                             RegistryLimits::kDocumentsOfASet, "), this one ", count,
+                             "; apply it in parts, policy sets first");
   }
   std::lock_guard one_at_a_time(commit_mutex_);
   Committed committed;

@@ -21,7 +21,10 @@
 namespace countersign::server {
 
 struct RegistryLimits {
-  static constexpr size_t kChangesMax = 50;              // Two operations each fit one transaction.
+  // One apply is one transaction: a marker and its comparison, one operation for each document,
+  // at most three for a policy set.
+  static constexpr size_t kDocumentsMax = StoreLimits::kOperationsMax - 2;
+  static constexpr size_t kDocumentsOfASet = 3;
   static constexpr size_t kVersionsMax = 1000;           // Of one set; the oldest go first.
   static constexpr std::chrono::seconds kSettleMax{10};  // From commit until it is seen here.
 };

@@ -34,7 +34,7 @@ struct ServerOptions {
   std::chrono::nanoseconds authority_ttl = std::chrono::hours(168);
   std::string upstream_cert_path;
   std::string upstream_key_path;
-  uint64_t store_pages_max = 0;  // For tests of a full disk.
+  uint64_t store_pages_max = 0;  // Most pages of the store; 0: as many as the disk takes.
 };
 
 // Server serves from Start until it goes. The clock outlives it.

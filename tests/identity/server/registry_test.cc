@@ -125,12 +125,12 @@ TEST_F(RegistryTest, SetsOfSimilarNamesHaveHistoriesOfTheirOwn) {
 
 TEST_F(RegistryTest, ChangeThatIsTooLargeNamesTheLimitAndStoresNothing) {
   std::vector<std::string> names;
-  for (size_t i = 0; i <= RegistryLimits::kChangesMax; ++i) {
+  for (size_t i = 0; i <= RegistryLimits::kDocumentsMax; ++i) {
     names.push_back(Concat("r", i));
   }
   Status status = registry_->Commit(*registry_->state(), Registrations(names)).status();
   EXPECT_EQ(status.code(), StatusCode::kResourceExhausted);
-  EXPECT_THAT(std::string(Message(status)), HasSubstr(Concat(RegistryLimits::kChangesMax)));
+  EXPECT_THAT(std::string(Message(status)), HasSubstr(Concat(RegistryLimits::kDocumentsMax)));
   EXPECT_TRUE(registry_->state()->registrations.empty());
   names.pop_back();
   Commit(Registrations(names));

@@ -59,6 +59,7 @@ class ServerTest : public testing::Test {
     options.listen = "127.0.0.1:0";
     options.admin_socket = folder_.File("admin.sock");
     options.agent_svid_ttl = agent_ttl_;
+    options.store_pages_max = store_pages_max_;
     auto server = Server::Start(options, Clock::System());
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
@@ -134,6 +135,7 @@ class ServerTest : public testing::Test {
   }
 
   TempDir folder_;
+  uint64_t store_pages_max_ = 0;
   std::chrono::nanoseconds agent_ttl_ = std::chrono::hours(1);
   std::unique_ptr<Server> server_;
   std::unique_ptr<v1::Admin::Stub> admin_;
@@ -435,6 +437,38 @@ TEST_F(ServerTest, RestartKeepsWhatWasAppliedAndTheAuthority) {
   v1::GetRequest request;
   request.set_kind("registration");
   EXPECT_EQ(Call<v1::GetResponse>(&v1::Admin::Stub::Get, request).resources().size(), 2);
+}
+
+// A store that cannot grow refuses changes; what is there is served on.
+class FullStoreServerTest : public ServerTest {
+ protected:
+  FullStoreServerTest() { store_pages_max_ = 40; }
+};
+
+TEST_F(FullStoreServerTest, FullDiskRefusesTheApplyAndServesOn) {
+  Apply(OneRegistration("kept"));
+  auto svid = Join("node-1");
+  TestStream stream(server_->port(), *svid);
+  stream.Hello();
+  stream.NextUpdate();
+  grpc::Status full;
+  for (int i = 0; full.ok() && i < 200; ++i) {
+    v1::ApplyRequest request;
+    request.add_files()->set_path("test.yaml");
+    std::string yaml;
+    for (int k = 0; k < 10; ++k) {
+      yaml += OneRegistration(Concat("r", i, "-", k)) + "---";
+    }
+    request.mutable_files(0)->set_content(yaml.substr(0, yaml.size() - 3));
+    Call<v1::ApplyResponse>(&v1::Admin::Stub::Apply, request, &full);
+    if (full.ok()) {
+      stream.NextUpdate();
+    }
+  }
+  EXPECT_EQ(full.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_THAT(full.error_message(), HasSubstr("disk is full"));
+  identity::PrivateKey key = *identity::PrivateKey::GenerateP256();
+  EXPECT_EQ(stream.Sign("kept", key).error(), "");
 }
 
 // An agent whose SVID ends is cut off, and its certificate is refused from then on.

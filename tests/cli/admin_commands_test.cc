@@ -1,0 +1,230 @@
+// The administration verbs against a real server.
+#include "cli/admin_commands.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <thread>
+
+#include "base/crypto/hash.h"
+#include "base/file.h"
+#include "identity/server/server_main.h"
+#include "tests/identity/server/documents.h"
+#include "tests/support/temp_dir.h"
+
+namespace countersign::cli {
+namespace {
+
+using server::RegistrationYaml;
+using server::ServiceYaml;
+using server::SetYaml;
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+struct Outcome {
+  int exit_code = kGood;
+  std::string out;
+  std::string err;
+};
+
+// Keeps what is written and refuses more once it holds a word, as a closed terminal does.
+class UntilBuffer final : public std::stringbuf {
+ public:
+  explicit UntilBuffer(std::string word) : word_(std::move(word)) {}
+
+ private:
+  std::streamsize xsputn(const char* data, std::streamsize size) override {
+    if (str().find(word_) != std::string::npos) {
+      return 0;
+    }
+    return std::stringbuf::xsputn(data, size);
+  }
+  std::string word_;
+};
+
+class AdminCommandsTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    server::ServerOptions options;
+    options.trust_domain = "shop.example";
+    options.data_dir = folder_.File("data");
+    options.listen = "127.0.0.1:0";
+    options.admin_socket = socket_;
+    auto started = server::Server::Start(options, Clock::System());
+    ASSERT_TRUE(started.ok()) << started.status();
+    server_ = *std::move(started);
+  }
+  void RunWith(std::vector<std::string> words, Context& context) {
+    CLI::App app("test", "countersign");
+    app.require_subcommand(1);
+    app.fallthrough();
+    AddAdminCommands(app, context);
+    std::reverse(words.begin(), words.end());
+    try {
+      app.parse(words);
+    } catch (const CLI::ParseError& error) {
+      context.err << error.what();
+      context.exit_code = kError;
+    }
+  }
+  Outcome Run(std::vector<std::string> words) {
+    std::ostringstream out;
+    std::ostringstream err;
+    std::istringstream in;
+    Context context{.out = out,
+                    .err = err,
+                    .in = in,
+                    .server_socket = socket_,
+                    .agent_socket = {},
+                    .audit_dir = {}};
+    RunWith(std::move(words), context);
+    return {context.exit_code, out.str(), err.str()};
+  }
+  nlohmann::json RunJson(std::vector<std::string> words) {
+    words.insert(words.end(), {"-o", "json"});
+    Outcome outcome = Run(std::move(words));
+    EXPECT_EQ(outcome.exit_code, kGood) << outcome.err;
+    return nlohmann::json::parse(outcome.out, nullptr, false);
+  }
+  std::string File(const std::string& yaml) {
+    std::string path = folder_.File("given.yaml");
+    EXPECT_TRUE(WriteFileAtomically(path, yaml, 0600).ok());
+    return path;
+  }
+  Outcome Apply(const std::string& yaml) { return Run({"apply", "-f", File(yaml)}); }
+
+  TempDir folder_;
+  std::string socket_ = folder_.File("admin.sock");
+  std::unique_ptr<server::Server> server_;
+};
+
+TEST_F(AdminCommandsTest, ApplySaysWhatBecameOfEachDocument) {
+  Outcome first = Apply(RegistrationYaml("web") + SetYaml("shop", "/orders/**"));
+  EXPECT_EQ(first.exit_code, kGood) << first.err;
+  EXPECT_THAT(first.out, AllOf(HasSubstr("registration/web created\n"),
+                               HasSubstr("policyset/shop created (version 1, digest ")));
+  EXPECT_THAT(Apply(RegistrationYaml("web")).out, HasSubstr("registration/web unchanged"));
+  nlohmann::json json = RunJson({"apply", "-f", File(SetYaml("shop", "/**"))});
+  EXPECT_EQ(json["changes"][0]["verb"], "configured");
+  EXPECT_EQ(json["changes"][0]["version"], 2);
+  EXPECT_EQ(json["changes"][0]["digest"].get<std::string>().size(), 64u);
+}
+
+TEST_F(AdminCommandsTest, RefusedApplyPrintsEachFindingAtItsPlace) {
+  Outcome refused = Apply(SetYaml("shop", "/other/**"));
+  EXPECT_EQ(refused.exit_code, kFindings);
+  EXPECT_THAT(refused.err, AllOf(HasSubstr("given.yaml:"), HasSubstr("web reads an order"),
+                                 HasSubstr("nothing was applied")));
+  Outcome broken = Apply("kind: Nonsense\n");
+  EXPECT_EQ(broken.exit_code, kFindings);
+  EXPECT_THAT(broken.err, HasSubstr("given.yaml:1:"));
+  EXPECT_EQ(RunJson({"get", "policysets"})["items"].size(), 0u);
+}
+
+TEST_F(AdminCommandsTest, DiffShowsLinesAndItsExitStatusSaysWhetherThereAreAny) {
+  Apply(SetYaml("shop", "/orders/**"));
+  Outcome same = Run({"diff", "-f", File(SetYaml("shop", "/orders/**"))});
+  EXPECT_EQ(same.exit_code, kGood);
+  EXPECT_EQ(same.out, "");
+  Outcome differs = Run({"diff", "-f", File(SetYaml("shop", "/**"))});
+  EXPECT_EQ(differs.exit_code, kFindings);
+  EXPECT_THAT(differs.out, AllOf(StartsWith("--- policyset/shop (running)\n"), HasSubstr("\n-"),
+                                 HasSubstr("\n+")));
+  EXPECT_THAT(differs.err, HasSubstr("compared as text, not proved"));
+  EXPECT_EQ(RunJson({"get", "policysets"})["items"][0]["version"], 1);
+}
+
+TEST_F(AdminCommandsTest, WhatGetPrintsAsYamlCanBeApplied) {
+  Apply(RegistrationYaml("orders") + ServiceYaml("orders", "web") + SetYaml("shop", "/orders/**"));
+  for (std::vector<std::string> words : std::vector<std::vector<std::string>>{
+           {"get", "registration", "orders"}, {"get", "services"}, {"get", "policyset", "shop"}}) {
+    words.insert(words.end(), {"-o", "yaml"});
+    Outcome shown = Run(words);
+    ASSERT_EQ(shown.exit_code, kGood) << shown.err;
+    Outcome again = Run({"diff", "-f", File(shown.out)});
+    EXPECT_EQ(again.exit_code, kGood) << shown.out << again.out << again.err;
+  }
+}
+
+TEST_F(AdminCommandsTest, GetKnowsSingularPluralAndNames) {
+  Apply(RegistrationYaml("web") + RegistrationYaml("orders"));
+  EXPECT_EQ(Run({"get", "registrations", "-o", "name"}).out,
+            "registration/orders\nregistration/web\n");
+  EXPECT_THAT(Run({"get", "Registration", "web"}).out,
+              AllOf(HasSubstr("NAME"), HasSubstr("spiffe://shop.example/ns/prod/sa/web"),
+                    HasSubstr("spiffe://shop.example/agent/node-1")));
+  EXPECT_EQ(RunJson({"get", "registration", "web"})["metadata"]["name"], "web");
+  EXPECT_EQ(Run({"get", "registration", "none"}).exit_code, kError);
+  EXPECT_THAT(Run({"get", "nonsense"}).err, HasSubstr("unknown kind"));
+  EXPECT_THAT(Run({"get", "proxies"}).out, HasSubstr("INSTANCE"));
+  EXPECT_EQ(RunJson({"agents"})["items"].size(), 0u);
+}
+
+TEST_F(AdminCommandsTest, RollbackAndHistory) {
+  Apply(SetYaml("shop", "/orders/**"));
+  EXPECT_EQ(Run({"rollback", "shop"}).exit_code, kError);
+  Apply(SetYaml("shop", "/**"));
+  EXPECT_THAT(Run({"rollback", "shop"}).out, HasSubstr("configured (version 3"));
+  nlohmann::json history = RunJson({"history", "shop"});
+  ASSERT_EQ(history["items"].size(), 3u);
+  EXPECT_EQ(history["items"][0]["rollback_of"], 1);
+  EXPECT_EQ(history["items"][0]["digest"], history["items"][2]["digest"]);
+  EXPECT_THAT(Run({"history", "shop"}).out, HasSubstr("rollback of version 1"));
+}
+
+TEST_F(AdminCommandsTest, DeleteByNameAndByFile) {
+  std::string yaml = RegistrationYaml("web") + SetYaml("shop", "/orders/**");
+  Apply(yaml);
+  EXPECT_EQ(Run({"delete", "registration", "web"}).out, "registration/web deleted\n");
+  EXPECT_EQ(Run({"delete", "-f", File(yaml)}).exit_code, kError);  // web is gone: all or nothing.
+  EXPECT_EQ(RunJson({"get", "policysets"})["items"].size(), 1u);
+  EXPECT_EQ(Run({"delete", "-f", File(SetYaml("shop", "/orders/**"))}).exit_code, kGood);
+  EXPECT_EQ(Run({"delete", "registration"}).exit_code, kError);
+}
+
+TEST_F(AdminCommandsTest, TokenComesWithTheBundlesPin) {
+  nlohmann::json token = RunJson({"token", "generate", "--node", "node-1", "--ttl", "1m"});
+  std::string bundle = Run({"bundle", "show", "-o", "json"}).out;
+  EXPECT_EQ(token["bundle_sha256"], HexLower(Sha256(bundle)));
+  EXPECT_EQ(token["agent_id"], "spiffe://shop.example/agent/node-1");
+  EXPECT_THAT(Run({"token", "generate", "--node", "node-1"}).out, HasSubstr("--bundle-sha256"));
+  EXPECT_EQ(Run({"token", "generate", "--node", "a/b"}).exit_code, kError);
+  EXPECT_EQ(Run({"token", "generate", "--node", "n", "--ttl", "30d"}).exit_code, kError);
+}
+
+TEST_F(AdminCommandsTest, WatchShowsChangesUntilItsReaderLeaves) {
+  Apply(RegistrationYaml("first"));
+  UntilBuffer buffer("second");
+  std::ostream out(&buffer);
+  std::ostringstream err;
+  std::istringstream in;
+  Context context{.out = out,
+                  .err = err,
+                  .in = in,
+                  .server_socket = socket_,
+                  .agent_socket = {},
+                  .audit_dir = {}};
+  std::thread administrator([this] {
+    Apply(RegistrationYaml("second"));
+    Apply(RegistrationYaml("third"));
+  });
+  RunWith({"get", "registrations", "-w", "-o", "name"}, context);
+  administrator.join();
+  EXPECT_THAT(buffer.str(), StartsWith("registration/first\nregistration/second"));
+}
+
+TEST_F(AdminCommandsTest, MissingServerIsASentence) {
+  server_.reset();
+  Outcome outcome = Run({"agents"});
+  EXPECT_EQ(outcome.exit_code, kError);
+  EXPECT_THAT(outcome.err, HasSubstr("is countersign-server running"));
+  socket_.clear();
+  EXPECT_THAT(Run({"agents"}).err, HasSubstr("COUNTERSIGN_SERVER_SOCKET"));
+}
+
+}  // namespace
+}  // namespace countersign::cli
