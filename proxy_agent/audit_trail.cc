@@ -65,7 +65,8 @@ Recorded AuditTrail::Record(const Origin& origin, const Door& door,
   record.id = recorded.id;
   record.time_ns = Nanoseconds(now);
   record.service = door.service;
-  record.listener = door.direction == Direction::kOutbound ? "outbound" : door.name;
+  record.listener = door.direction == Direction::kOutbound ? std::string_view("outbound")
+                                                           : std::string_view(door.name);
   record.connection_id = origin.connection_id;
   record.kind = request.kind;
   record.caller = request.caller;
