@@ -12,6 +12,8 @@ namespace {
 constexpr char kTlsHandshakeRecord = 22;
 // A plaintext client of a server-speaks-first protocol says nothing; TLS clients speak at once.
 constexpr std::chrono::milliseconds kPeekDeadline{500};
+// For a refused peer to read its alert.
+constexpr std::chrono::milliseconds kEndingDeadline{1000};
 
 }  // namespace
 
@@ -57,6 +59,9 @@ void Arrival::Advance() {
   }
   if (state_ == State::kHandshake) {
     AdvanceHandshake();
+  }
+  if (state_ == State::kEnding) {
+    AdvanceEnding();
   }
 }
 
@@ -107,7 +112,7 @@ void Arrival::AdvanceHandshake() {
     if (tls.verify_error().has_value()) {
       metrics.verify_failures[static_cast<size_t>(*tls.verify_error())].Add();
     }
-    return Close();
+    return Refuse();
   }
   metrics.handshakes.Add();
   metrics.handshake_latency.Observe(static_cast<uint64_t>((worker_.loop().now() - began_).count()) /
@@ -115,6 +120,19 @@ void Arrival::AdvanceHandshake() {
   state_ = State::kClosed;
   Enter(worker_, std::move(origin_), std::move(transport_));
   worker_.Bury(*this);
+}
+
+// The alert says why; a close with unread bytes would reset the connection before it is read.
+void Arrival::Refuse() {
+  state_ = State::kEnding;
+  deadline_.Set(worker_.loop().now() + kEndingDeadline);
+  transport_->FinishWrites();
+}
+
+void Arrival::AdvanceEnding() {
+  if (transport_->broken() || transport_->Drop() != Transport::Io::kWouldBlock) {
+    Close();
+  }
 }
 
 void Arrival::Enter(Worker& worker, Origin origin, std::unique_ptr<Transport> transport) {

@@ -21,6 +21,7 @@ class Arrival final : public Connection, private Transport::Owner, private Deadl
   ~Arrival() override;
   void Begin();
   void Drain() override { Close(); }
+  void End() override { Close(); }
 
   // Enter hands an established connection to its protocol.
   static void Enter(Worker& worker, Origin origin, std::unique_ptr<Transport> transport);
@@ -28,13 +29,15 @@ class Arrival final : public Connection, private Transport::Owner, private Deadl
   static void AdoptLocal(Worker& worker, Origin origin, Fd socket);
 
  private:
-  enum class State : uint8_t { kPeek, kHandshake, kClosed };
+  enum class State : uint8_t { kPeek, kHandshake, kEnding, kClosed };
   void Advance() override;
   void OnDeadline(Deadline& which) override;
   bool MayBePlain() const;
   void AdvancePeek();
   void StartTls();
   void AdvanceHandshake();
+  void AdvanceEnding();
+  void Refuse();
   void Close();
 
   Worker& worker_;

@@ -140,6 +140,10 @@ class DoorMaker {
                                 : audit::Durability::kBestEffort,
               .tls = port.tls,
               .application = application_address};
+    if (port.tls == authz::PortTls::kPermissive) {
+      LogWarning("port takes plaintext callers without identity",
+                 {{"service", service.name}, {"port", port.name}});
+    }
     for (const std::string& word : port.allow_in_path) {
       ASSIGN_OR_RETURN(const authz::PathRelaxation relaxation, authz::ParsePathRelaxation(word));
       door.relaxations.Allow(relaxation);

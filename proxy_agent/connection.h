@@ -13,6 +13,8 @@ class Connection : public Mortal {
  public:
   // Drain ends the connection as soon as that harms nobody: at once if it is idle.
   virtual void Drain() = 0;
+  // End ends it at once, because the worker does; what it must record, it records.
+  virtual void End() = 0;
 
  private:
   friend class Worker;

@@ -148,7 +148,7 @@ authz::Verdict Exchange::Judge() {
   }
   if (door.direction == Direction::kOutbound) {
     // The reach of today: a configuration may have closed the door since the request came in.
-    const Door* current = worker_.CurrentDoor(door);
+    const Door* current = worker_.CurrentDoor(server_->origin(), door);
     if (current == nullptr || !current->reach.has_value() || !server_->origin().local.has_value()) {
       return Refusal(authz::Reason::kLocalCallerRefused);
     }

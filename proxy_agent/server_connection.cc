@@ -16,7 +16,8 @@ ServerConnection::ServerConnection(Worker& worker, Origin origin,
                                         http::UnderscoreNames::kRefuse)),
       turn_(*this),
       deadline_(worker.loop().timers(), *this),
-      expiry_(worker.loop().timers(), *this) {
+      expiry_(worker.loop().timers(), *this),
+      registered_(worker.registry().Add(*this)) {
   transport_->set_owner(this);
   worker_.metrics().connections[static_cast<size_t>(door().direction)].Add(1);
   worker_.metrics().connections_opened[static_cast<size_t>(door().direction)].Add();
@@ -28,14 +29,11 @@ ServerConnection::ServerConnection(Worker& worker, Origin origin,
         Lifetime::Of(now, worker_.snapshot().identity->svid().not_after(), verified->not_after());
     expiry_.Set(worker_.loop().now() + (lifetime.drain_at - now));
     cut_at_ = worker_.loop().now() + (lifetime.cut_at - now);
-    registered_ = worker_.registry().Add(*this);
   }
 }
 
 ServerConnection::~ServerConnection() {
-  if (registered_.has_value()) {
-    worker_.registry().Remove(*registered_);
-  }
+  worker_.registry().Remove(registered_);
   worker_.metrics().connections[static_cast<size_t>(door().direction)].Add(-1);
 }
 
@@ -68,13 +66,14 @@ void ServerConnection::AdvanceOpen() {
   if (codec_->Closing()) {
     return Linger();
   }
+  if (exchange_ != nullptr && !transport_->Full()) {
+    exchange_->OnCallerDrained();
+  }
   if (!held_.empty()) {
     const std::string held = std::exchange(held_, std::string());
     if (!Feed(held)) {
       return;
     }
-  } else if (exchange_ != nullptr && !transport_->Full()) {
-    exchange_->OnCallerDrained();
   }
   size_t budget = kLimits.turn_bytes_max;
   while (state_ == State::kOpen && held_.empty() && !input_ended_ && transport_->MayRead()) {
@@ -154,6 +153,7 @@ bool ServerConnection::Tell(http::ServerEvent& event) {
 
 void ServerConnection::BeginExchange(http::ServerEvent& event) {
   in_head_ = false;
+  asked_ = true;
   if (const std::shared_ptr<const Door> current = worker_.CurrentDoorOf(origin_)) {
     origin_.door = current;
   }
@@ -212,7 +212,9 @@ void ServerConnection::SetDeadline() {
     return;
   }
   if (!deadline_.set()) {
-    deadline_.Set(worker_.loop().now() + kLimits.idle_deadline);
+    // Who shows no identity and asks nothing holds a place for nobody.
+    const bool unknown = !asked_ && peer() == nullptr && !origin_.local.has_value();
+    deadline_.Set(worker_.loop().now() + (unknown ? kLimits.head_deadline : kLimits.idle_deadline));
   }
 }
 
@@ -242,6 +244,9 @@ void ServerConnection::Revise(const Change& change) {
   const Snapshot& snapshot = worker_.snapshot();
   if (snapshot.identity == nullptr || snapshot.identity->svid().id() != door().workload) {
     return Cut(CutReason::kIdentityChanged);
+  }
+  if (worker_.CurrentDoor(origin_, door()) == nullptr) {
+    return Cut(CutReason::kPolicyChanged);  // The new configuration has no such door.
   }
   if (change.bundle && transport_->tls() != nullptr &&
       !transport_->tls()->VerifyAgain(snapshot.identity->verifier())) {

@@ -56,6 +56,7 @@ class ServerConnection final : public Connection,
   void Finished(http::StreamId stream);
   void Broken(http::StreamId stream);
   void Drain() override;
+  void End() override { Cut(CutReason::kShutdown); }
 
  private:
   enum class State : uint8_t { kOpen, kLingering, kClosed };
@@ -94,9 +95,10 @@ class ServerConnection final : public Connection,
   Deadline expiry_;    // Drain, then cut.
   MonotonicTime cut_at_ = MonotonicTime::max();
   bool in_head_ = false;
+  bool asked_ = false;  // A whole head came.
   bool input_ended_ = false;
   bool waits_for_peer_ = true;  // While lingering: for the peer's end, after ours.
-  std::optional<WeakHandle> registered_;
+  WeakHandle registered_;
 };
 
 }  // namespace countersign::proxy

@@ -166,6 +166,15 @@ Transport::Io Transport::ReadTls(std::span<char> into, size_t& got) {
   }
 }
 
+Transport::Io Transport::Drop() {
+  Io io = Io::kOk;
+  while (io == Io::kOk) {
+    size_t got = 0;
+    io = Receive(io_.sealed_scratch(), got);
+  }
+  return io;
+}
+
 void Transport::Write(std::string_view bytes) {
   if (broken_ || finish_ || bytes.empty()) {
     return;

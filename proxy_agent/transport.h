@@ -56,6 +56,8 @@ class Transport final : public Mortal, private EventHandler, private Turn::Owner
   Io Read(std::span<char> into, size_t& got);
   // MayRead is false if Read would surely find nothing.
   bool MayRead() const { return readable_ || (tls_ && !tls_->wants_input()); }
+  // Drop reads and forgets what arrived, below TLS; kEnd or kCut at the end.
+  Io Drop();
   // Write gathers; it leaves with the batch.
   void Write(std::string_view bytes);
   // Full: the peer takes less than we write; the source of bytes should rest until Advance.

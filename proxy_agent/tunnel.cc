@@ -71,12 +71,12 @@ void Tunnel::Begin() {
 authz::Verdict Tunnel::Judge() {
   const Door& door = *origin_.door;
   authz::Authorizer& authorizer = worker_.authorizer();
-  if (!worker_.MayServe()) {
+  const Door* current = worker_.CurrentDoor(origin_, door);
+  if (!worker_.MayServe() || current == nullptr) {
     return Refusal(authz::Reason::kNotReady);
   }
   if (door.direction == Direction::kOutbound) {
-    const Door* current = worker_.CurrentDoor(door);
-    if (current == nullptr || !current->reach.has_value() || !origin_.local.has_value()) {
+    if (!current->reach.has_value() || !origin_.local.has_value()) {
       return Refusal(authz::Reason::kLocalCallerRefused);
     }
     return authorizer.AuthorizeOutbound(*origin_.local, *current->reach);

@@ -31,6 +31,7 @@ class Tunnel final : public Connection,
   // Begin judges, and dials only after an allow.
   void Begin();
   void Drain() override {}  // Tunnels run until their end, an expiry, or the worker's.
+  void End() override { Close(CutReason::kShutdown); }
 
  private:
   enum class State : uint8_t { kConnecting, kHandshaking, kOpen, kClosed };

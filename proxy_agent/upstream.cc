@@ -154,14 +154,14 @@ void UpstreamConnection::AdvanceIdle() {
 
 void UpstreamConnection::AdvanceBusy() {
   const uint64_t use = use_;
+  if (UpstreamUser* user = worker_.upstream_users().Find(user_);
+      user != nullptr && !transport_->Full()) {
+    user->OnUpstreamDrained();
+  }
   if (!held_.empty()) {
     const std::string held = std::exchange(held_, std::string());
     if (!Feed(held) || !held_.empty()) {
       return;
-    }
-  } else if (!transport_->Full()) {
-    if (UpstreamUser* user = worker_.upstream_users().Find(user_)) {
-      user->OnUpstreamDrained();
     }
   }
   size_t budget = kLimits.turn_bytes_max;

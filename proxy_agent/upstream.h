@@ -110,6 +110,7 @@ class UpstreamConnection final : public Connection,
   bool reused() const { return uses_ > 1; }
   bool ResponseBegun() const;
   void Drain() override;
+  void End() override { Abandon(); }
 
  private:
   friend class UpstreamPool;

@@ -83,6 +83,7 @@ void Worker::Start() {
     while (!stop_ && !(stopping_ && connections_.empty())) {
       loop_->RunBatch();
     }
+    EndAll();
   });
 }
 
@@ -114,6 +115,32 @@ void Worker::DrainAll() {
 
 void Worker::OnDeadline(Deadline& /*which*/) { stop_ = true; }
 
+void Worker::EndAll() {
+  while (!connections_.empty()) {
+    const size_t before = connections_.size();
+    connections_.back()->End();
+    if (connections_.size() == before) {
+      Bury(*connections_.back());
+    }
+  }
+  loop_->BuryDead();
+  RecordEvent(audit::EventKind::kStop);
+}
+
+void Worker::RecordEvent(audit::EventKind kind) {
+  const Configuration* configuration = snapshot_->configuration.get();
+  audit::EventRecord record;
+  record.kind = kind;
+  record.time_ns = loop_->wall_now().time_since_epoch().count();
+  record.program = "countersign-proxy";
+  if (configuration != nullptr) {
+    record.node = configuration->node_id();
+    record.text = configuration->workload().str();
+    record.policies = configuration->policy_versions();
+  }
+  audit_.recorder().RecordEvent(record);
+}
+
 void Worker::Wake() {
   loop_->Post([] {});
 }
@@ -142,6 +169,10 @@ void Worker::TakeSnapshot() {
   if (before->configuration != snapshot_->configuration) {
     audit_.Use(snapshot_->configuration);
     router_.Use(snapshot_->configuration);
+    if (snapshot_->configuration != nullptr) {
+      RecordEvent(before->configuration == nullptr ? audit::EventKind::kStart
+                                                   : audit::EventKind::kPolicyLoaded);
+    }
     metrics_->config_version.Set(static_cast<int64_t>(
         snapshot_->configuration == nullptr ? 0 : snapshot_->configuration->version()));
   }
@@ -217,9 +248,12 @@ void Worker::Adopt(Fd socket, AcceptMetadata metadata) {
   Arrival::AdoptLocal(*this, std::move(origin), std::move(socket));
 }
 
-const Door* Worker::CurrentDoor(const Door& door) const {
+const Door* Worker::CurrentDoor(const Origin& origin, const Door& door) const {
   if (snapshot_->configuration == nullptr) {
     return nullptr;
+  }
+  if (origin.config_generation == snapshot_->config_generation && origin.door.get() == &door) {
+    return &door;
   }
   for (const std::shared_ptr<const Door>& current : snapshot_->configuration->doors()) {
     if (current.get() == &door ||
@@ -236,8 +270,8 @@ std::shared_ptr<const Door> Worker::CurrentDoorOf(Origin& origin) const {
       snapshot_->config_generation == origin.config_generation) {
     return nullptr;
   }
+  const Door* current = CurrentDoor(origin, *origin.door);
   origin.config_generation = snapshot_->config_generation;
-  const Door* current = CurrentDoor(*origin.door);
   for (const std::shared_ptr<const Door>& door : snapshot_->configuration->doors()) {
     if (door.get() == current) {
       return door;

@@ -95,8 +95,9 @@ class Worker final : private Deadline::Owner {
   HalfOpen& half_open() { return half_open_; }
   // snapshot is never null; its parts may be.
   const Snapshot& snapshot() const { return *snapshot_; }
-  // CurrentDoor is what the newest configuration has at that door's address; null: nothing.
-  const Door* CurrentDoor(const Door& door) const;
+  // CurrentDoor is what the newest configuration has in place of a door of `origin`'s; null:
+  // nothing.
+  const Door* CurrentDoor(const Origin& origin, const Door& door) const;
   // CurrentDoorOf is null while nothing changed since the origin's door was looked up.
   std::shared_ptr<const Door> CurrentDoorOf(Origin& origin) const;
   bool MayServe() const { return !stopping_ && snapshot_->MayServe(loop_->wall_now()); }
@@ -125,6 +126,8 @@ class Worker final : private Deadline::Owner {
   void TakeSnapshot();
   void TakeListeners();
   void DrainAll();
+  void EndAll();
+  void RecordEvent(audit::EventKind kind);
   void OnDeadline(Deadline& which) override;
 
   Options options_;

@@ -130,6 +130,7 @@ inline std::shared_ptr<const identity::X509Svid> FreshSvid(const TestCa& ca, std
 inline std::unique_ptr<Proxy> StartProxy(const TestCa& ca, std::string_view workload,
                                          const std::string& yaml,
                                          std::chrono::nanoseconds life = std::chrono::hours(1)) {
+  IgnoreSigpipe();  // The test's own raw TLS peers write to closed sockets.
   StatusOr<std::unique_ptr<Proxy>> proxy =
       Proxy::Create(InstanceOptions{.name = "test"}, Clock::System());
   EXPECT_TRUE(proxy.ok()) << proxy.status();
