@@ -137,6 +137,7 @@ Agent::Agent(AgentOptions options, const Clock& clock, DataFolder folder,
       keeper_(options_.limits, UniformJitter()),
       own_bundle_(std::move(self.bundle)),
       slots_(options_.limits.streams_per_uid_max),
+      refusals_(options_.limits.refusals_logged_per_uid_minute_max, clock_),
       proxies_([this] { loop_->Post([this] { stream_.Report(proxies_.Report()); }); }),
       hub_(*loop_, [this] { ReportTaken(); }),
       digests_(options_.limits, clock_, [this] { hub_.KickAll(); }),
@@ -193,9 +194,10 @@ Status Agent::StartAudit() {
 Status Agent::Serve() {
   loop_->Start([this] { Tick(); });
   NodeFacts facts{options_.trust_domain.name(), id_.str(), options_.audit_socket};
-  ASSIGN_OR_RETURN(
-      socket_, SocketService::Start({options_.socket, options_.selector_mode, std::move(facts)},
-                                    {options_.limits, clock_, hub_, slots_, attestor_, proxies_}));
+  ASSIGN_OR_RETURN(socket_,
+                   SocketService::Start(
+                       {options_.socket, options_.selector_mode, std::move(facts)},
+                       {options_.limits, clock_, hub_, slots_, refusals_, attestor_, proxies_}));
   stream_.Start();
   return absl::OkStatus();
 }

@@ -15,6 +15,7 @@
 #include "sds/agent/event_loop.h"
 #include "sds/agent/exe_digests.h"
 #include "sds/agent/hub.h"
+#include "sds/agent/log_budget.h"
 #include "sds/agent/node_stream_client.h"
 #include "sds/agent/proxy_table.h"
 #include "sds/agent/svid_keeper.h"
@@ -111,6 +112,7 @@ class Agent final : private NodeStreamObserver {
 
   Published<NodeState> published_state_;  // For the audit collector's thread.
   StreamSlots slots_;
+  LogBudget refusals_;
   ProxyTable proxies_;
   Hub hub_;  // Its subscribers use the slots and the table until they go.
   ExeDigests digests_;

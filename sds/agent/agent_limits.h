@@ -27,6 +27,8 @@ struct AgentLimits {
   size_t hash_bytes_per_uid_minute_max = size_t{2} << 30;
   // /proc/PID/environ, for the demo selectors.
   size_t environ_bytes_max = 1 << 20;
+  // Lines of the log that callers of one user may cause in a minute by being refused.
+  size_t refusals_logged_per_uid_minute_max = 20;
   // A subscriber that neither reads nor acknowledges for so long is closed and named.
   std::chrono::nanoseconds subscriber_silence_max = std::chrono::seconds(30);
   // A caller whose registration or SVID is not there yet gets UNAVAILABLE after so long.

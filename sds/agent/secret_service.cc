@@ -98,7 +98,7 @@ class SecretSubscriber final : public AnsweringSubscriber<Request, Response> {
     if (attestation.status().code() == StatusCode::kPermissionDenied) {
       // Who has no identity yet may get one: an unknown name is answered when it is known.
       if (!std::exchange(logged_, true)) {
-        LogNoRegistration(*process());
+        LogNoRegistration(context(), *process());
       }
       return false;
     }

@@ -54,7 +54,8 @@ StatusOr<std::unique_ptr<SocketService>> SocketService::Start(const Options& opt
 SocketService::SocketService(std::unique_ptr<UnixGrpcListener> listener, const Options& options,
                              const Parts& parts)
     : listener_(std::move(listener)),
-      context_{parts.limits, parts.clock, parts.hub, parts.slots, parts.attestor, *listener_},
+      context_{parts.limits,   parts.clock,    parts.hub, parts.slots,
+               parts.refusals, parts.attestor, *listener_},
       workload_api_(context_),
       secrets_(context_),
       proxy_config_(context_, options.facts, parts.proxies) {}

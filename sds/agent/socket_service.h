@@ -25,6 +25,7 @@ class SocketService {
     const Clock& clock;
     Hub& hub;
     StreamSlots& slots;
+    LogBudget& refusals;
     const WorkloadAttestor& attestor;
     ProxyTable& proxies;
   };

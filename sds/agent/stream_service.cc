@@ -45,8 +45,10 @@ StatusOr<Attestation> AttestCaller(const ServiceContext& context, const AgentVie
     case Attestation::Outcome::kPending:
       return attestation;
     case Attestation::Outcome::kUnavailable:
-      LogWarning("a caller could not be attested",
-                 {{"pid", process->pid()}, {"uid", process->uid()}, {"why", attestation.why}});
+      if (context.refusals.Take(process->uid()) != LogBudget::Verdict::kSkip) {
+        LogWarning("a caller could not be attested",
+                   {{"pid", process->pid()}, {"uid", process->uid()}, {"why", attestation.why}});
+      }
       return Unavailable("the caller could not be attested; try again");
     case Attestation::Outcome::kNoMatch:
       break;
@@ -54,12 +56,19 @@ StatusOr<Attestation> AttestCaller(const ServiceContext& context, const AgentVie
   return PermissionDenied("no identity is registered for this process on this node");
 }
 
-void LogNoRegistration(const AttestedProcess& process) {
+void LogNoRegistration(const ServiceContext& context, const AttestedProcess& process) {
+  LogBudget::Verdict verdict = context.refusals.Take(process.uid());
+  if (verdict == LogBudget::Verdict::kSkip) {
+    return;
+  }
   LogInfo("a caller has no registration here",
           {{"pid", process.pid()},
            {"uid", process.uid()},
            {"gid", process.gid()},
            {"path", process.exe_status().ok() ? process.exe_path() : std::string()}});
+  if (verdict == LogBudget::Verdict::kWriteAndSayLast) {
+    LogInfo("further refusals of this user are not logged for a minute", {{"uid", process.uid()}});
+  }
 }
 
 }  // namespace countersign::agent

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/unix_grpc/unix_grpc_listener.h"
 #include "sds/agent/hub.h"
+#include "sds/agent/log_budget.h"
 #include "sds/agent/workload_attestor.h"
 
 namespace countersign::agent {
@@ -23,6 +24,7 @@ struct ServiceContext {
   const Clock& clock;
   Hub& hub;
   StreamSlots& slots;
+  LogBudget& refusals;
   const WorkloadAttestor& attestor;
   const UnixGrpcListener& listener;
 };
@@ -48,7 +50,7 @@ StatusOr<Attestation> AttestCaller(const ServiceContext& context, const AgentVie
                                    const std::shared_ptr<const AttestedProcess>& process);
 
 // LogNoRegistration tells the operator what a caller without registration looks like.
-void LogNoRegistration(const AttestedProcess& process);
+void LogNoRegistration(const ServiceContext& context, const AttestedProcess& process);
 
 // StreamSubscriber is a subscriber that writes messages of one type. Step, on the hub's thread,
 // asks Next what to do; gRPC's threads report reads and writes. The reactor that owns the call is

@@ -41,7 +41,7 @@ class WorkloadSubscriber : public StreamSubscriber<Response> {
     StatusOr<Attestation> attestation = AttestCaller(this->context(), view, this->process());
     if (!attestation.ok()) {
       if (attestation.status().code() == StatusCode::kPermissionDenied) {
-        LogNoRegistration(*this->process());
+        LogNoRegistration(this->context(), *this->process());
       }
       return attestation.status();
     }

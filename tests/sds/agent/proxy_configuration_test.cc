@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "sds/agent/audit_intake.h"
+#include "sds/agent/log_budget.h"
 
 namespace countersign::agent {
 namespace {
@@ -128,6 +129,17 @@ TEST(NodeStateTest, RefusesAChangeThatGoesBackOrLeavesTheTerm) {
   update.set_full(true);  // A restored store starts over.
   update.mutable_revision()->set_n(1);
   EXPECT_TRUE(NodeState::Apply(*state, update).ok());
+}
+
+TEST(LogBudgetTest, StopsOneUserAndNoOtherUntilTheMinuteIsOver) {
+  FakeClock clock{WallTime()};
+  LogBudget budget(2, clock);
+  EXPECT_EQ(budget.Take(1), LogBudget::Verdict::kWrite);
+  EXPECT_EQ(budget.Take(1), LogBudget::Verdict::kWriteAndSayLast);
+  EXPECT_EQ(budget.Take(1), LogBudget::Verdict::kSkip);
+  EXPECT_EQ(budget.Take(2), LogBudget::Verdict::kWrite);
+  clock.Advance(std::chrono::minutes(1));
+  EXPECT_EQ(budget.Take(1), LogBudget::Verdict::kWrite);
 }
 
 TEST(MayHandOverTest, AdmitsUsersOfRegisteredProxiesOnly) {
