@@ -37,6 +37,23 @@ StatusOr<Supervisor> Supervisor::Create(std::string state_file, Limits limits) {
 
 Supervisor::~Supervisor() { StopAll(); }
 
+namespace {
+
+// Takes the status of a child that has ended, and ends what it left running in its process group
+// (an nginx worker outlives its master's SIGKILL). The child stays a zombie until the group is
+// gone, so that its id cannot be somebody else's yet. False: it has not ended.
+bool ReapGroup(pid_t pid, int& status) {
+  siginfo_t info = {};
+  if (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+      info.si_pid != pid) {
+    return false;
+  }
+  ::kill(-pid, SIGKILL);
+  return ::waitpid(pid, &status, 0) == pid;
+}
+
+}  // namespace
+
 Status Supervisor::Add(ProcessSpec spec) {
   StatusOr<pid_t> pid = Start(spec);
   if (!pid.ok()) {
@@ -96,7 +113,7 @@ void Supervisor::Reap() {
   bool changed = false;
   for (Child& child : children_) {
     int status = 0;
-    if (child.pid < 0 || ::waitpid(child.pid, &status, WNOHANG) != child.pid) {
+    if (child.pid < 0 || !ReapGroup(child.pid, status)) {
       continue;
     }
     LogWarning("a process ended and will be restarted",
@@ -145,9 +162,10 @@ void Supervisor::StopAll() {
   }
   steady_clock::time_point deadline = steady_clock::now() + limits_.stop;
   for (auto child = children_.rbegin(); child != children_.rend(); ++child) {
-    while (child->pid >= 0 && ::waitpid(child->pid, nullptr, WNOHANG) == 0) {
+    int status = 0;
+    while (child->pid >= 0 && !ReapGroup(child->pid, status)) {
       if (steady_clock::now() >= deadline) {
-        ::kill(child->pid, SIGKILL);
+        ::kill(-child->pid, SIGKILL);
         ::waitpid(child->pid, nullptr, 0);
         break;
       }

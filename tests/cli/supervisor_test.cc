@@ -42,6 +42,22 @@ TEST_F(SupervisorTest, AKilledChildIsRestartedAndCounted) {
   EXPECT_EQ(::kill(second, 0), -1);
 }
 
+TEST_F(SupervisorTest, WhatAKilledChildLeftRunningEndsWithIt) {
+  StatusOr<Supervisor> supervisor = Supervisor::Create(folder_.File("state.json"), {});
+  ASSERT_TRUE(supervisor.ok()) << supervisor.status();
+  ProcessSpec spec = Sleeper();
+  spec.command = {"sh", "-c", "sleep 1000 & echo $!; wait"};
+  ASSERT_TRUE(supervisor->Add(spec).ok());
+  auto log = [&] { return ReadFile(folder_.File("log"), 100).value_or(""); };
+  ASSERT_TRUE(supervisor->WaitUntil([&] { return log().ends_with('\n'); }, 10s).ok());
+  pid_t orphan = std::stoi(log());
+  ASSERT_EQ(::kill(orphan, 0), 0);
+  ASSERT_EQ(::kill(State()["sleeper"]["pid"].get<pid_t>(), SIGKILL), 0);
+  Status status = supervisor->WaitUntil([&] { return ::kill(orphan, 0) != 0; }, 10s);
+  EXPECT_TRUE(status.ok()) << status;
+  supervisor->StopAll();
+}
+
 TEST_F(SupervisorTest, AProgramThatIsNotThereIsAnErrorAtOnce) {
   StatusOr<Supervisor> supervisor = Supervisor::Create(folder_.File("state.json"), {});
   ASSERT_TRUE(supervisor.ok());

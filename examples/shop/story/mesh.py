@@ -79,6 +79,18 @@ class Mesh:
         if not keep:
             shutil.rmtree(self.top, ignore_errors=True)
 
+    def left_running(self):
+        """Processes of the mesh's session; stat's sixth field, after the name in brackets."""
+        left = []
+        for folder in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                name, fields = (folder / "stat").read_text().rsplit(")", 1)
+            except OSError:
+                continue  # Ended meanwhile.
+            if int(fields.split()[3]) == self.process.pid and fields.split()[0] != "Z":
+                left.append(f"{folder.name} {name.split('(', 1)[1]}")
+        return left
+
     # The command.
 
     def run(self, *words, ok=(0,), env=None):

@@ -123,3 +123,11 @@ def audit_stands(story):
     os.truncate(newest, pathlib.Path(newest).stat().st_size // 2)
     done = mesh.run("audit", "verify", ok=(1,), env=env)
     story.check(True, "a truncated copy fails too: " + (done.stdout + done.stderr).strip().splitlines()[-1])
+
+
+def leaves_nothing(story):
+    mesh = story.mesh
+    mesh.stop(keep=True)
+    story.check(mesh.process.returncode == 0 and not mesh.left_running(),
+                "the mesh stops, and none of its processes is left",
+                f"exit status {mesh.process.returncode}, left: {mesh.left_running()}")

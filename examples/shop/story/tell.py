@@ -45,7 +45,7 @@ def bring_up(story):
 
 STEPS = [bring_up, steps_traffic.reads_an_order, steps_traffic.is_denied, steps_traffic.are_refused,
          steps_traffic.rotates_under_load, steps_policy.changes_live, steps_trouble.survives_kills,
-         steps_trouble.audit_stands]
+         steps_trouble.audit_stands, steps_trouble.leaves_nothing]
 
 
 def main():
