@@ -46,8 +46,9 @@ int RequestRank(Field field) {
   }
 }
 
+// Keys are any text: with its length none looks like another one and what follows it.
 std::string CoordinateOf(const Condition& condition) {
-  return Concat(FieldName(condition.field), ":", condition.key);
+  return Concat(FieldName(condition.field), ":", condition.key.size(), ":", condition.key);
 }
 
 bool Has(const Condition& condition, Matcher::Kind kind) {

@@ -3,7 +3,7 @@
 namespace countersign::authz::engine {
 
 StatusOr<uint32_t> PatternStore::Add(const std::string& coordinate, const std::string& pattern) {
-  std::string key = Concat(coordinate, "\n", pattern);
+  std::string key = Concat(coordinate.size(), ":", coordinate, pattern);
   if (auto found = numbers_.find(key); found != numbers_.end()) {
     return found->second;
   }

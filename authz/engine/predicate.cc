@@ -91,10 +91,13 @@ bool TextPredicate::Matches(std::string_view value, const PatternStore& patterns
     if (!remember) {
       scratch.memo.Forget();  // Another value of the same request.
     }
+    // The look-up that asks may be walking over its own hits: they are kept for it.
+    std::swap(scratch.set_hits, scratch.outer_set_hits);
     index_->ForEach(value, patterns, scratch, [&](uint32_t) {
       found = true;
       return false;
     });
+    std::swap(scratch.set_hits, scratch.outer_set_hits);
     if (!remember) {
       scratch.memo.Forget();
     }

@@ -80,6 +80,7 @@ void Fit(ScratchState& scratch, const Program& program) {
   size_t groups = std::max(program.http.groups.size(), program.tcp.groups.size());
   scratch.lookup.memo.Fit(program.patterns.size());
   scratch.lookup.set_hits.reserve(program.patterns.size());
+  scratch.lookup.outer_set_hits.reserve(program.patterns.size());
   scratch.boxes_seen.Fit(boxes);
   scratch.rules_seen.Fit(program.rules.size());
   scratch.groups_seen.Fit(groups);

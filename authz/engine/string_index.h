@@ -27,6 +27,7 @@ namespace countersign::authz::engine {
 struct LookupScratch {
   PatternMemo memo;
   std::vector<int> set_hits;
+  std::vector<int> outer_set_hits;  // Of the look-up that this one runs within.
   bool fault = false;  // An automaton ran out of memory: nothing that was found can be trusted.
 };
 

@@ -66,9 +66,33 @@ const std::vector<std::string> kPathPatterns = {
     "/api/v1/users(/.+)?",
     "/api/v1/u.*",
 };
+// Patterns that only RE2 runs, most of them without a literal beginning: enough of them in one
+// place go into an automaton together.
+const std::vector<std::string> kHardPathPatterns = {
+    ".*/admin", "(?i)/Orders.*", "^/orders$",   "/orders|/admin.*",
+    ".*[0-9]",  ".*s",           "(/[a-z]+)+",  "(?:/orders)*.*",
+    "[^x]*/?",  "(?m)^/orders$", "\\A/.*\\z",   ".*\\b",
+    "^/+.*",    "/o.*s",         "(a|/a.*)*b?", ".*r.*",
+};
+const std::vector<std::string> kHardWordPatterns = {
+    "(?i)acme",    "a|acme.*",      ".*m.*",   "^a.*$",  ".*a",     "[^b]*c?",
+    "(a|ac)(me)?", "(?i)[a-f].*z?", ".*-1|eu", "a?a?.*", "\\w*\\b", "(?-s).*",
+};
 const std::vector<std::string> kTemplates = {
-    "/orders/{id}", "/orders/{id}/items", "/{tenant}/7", "/{a}/{b}", "/orders/**", "/api/{v}/**",
-    "/**",          "/{a}/{b}/{c}/**",    "/api/v1/{x}", "/{x}",     "/orders",
+    "/orders/{id}",
+    "/orders/{id}/items",
+    "/{tenant}/7",
+    "/{a}/{b}",
+    "/orders/**",
+    "/api/{v}/**",
+    "/**",
+    "/{a}/{b}/{c}/**",
+    "/api/v1/{x}",
+    "/{x}",
+    "/orders",
+    "/{a}/",
+    "/orders/{id}/**",
+    "/{a}/{b}/",
 };
 const std::vector<std::string> kMethods = {"GET", "HEAD", "POST", "DELETE", "get", "PATCH"};
 const std::vector<std::string> kHosts = {"orders", "orders.shop.internal", "shop.internal",
@@ -76,8 +100,10 @@ const std::vector<std::string> kHosts = {"orders", "orders.shop.internal", "shop
 const std::vector<std::string> kSnis = {"orders", "orders.shop", "shop"};
 const std::vector<std::string> kDomains = {"shop.example", "partner.example", "shop.example.org"};
 const std::vector<std::string> kHeaderNames = {"x-tenant", "x-role", "x-env"};
-const std::vector<std::string> kQueryKeys = {"page", "role"};
-const std::vector<std::string> kWords = {"acme", "acme-1", "a", "admin", "", "eu", "ACME", "a\xff"};
+// The last two differ by what looks like the end of a key.
+const std::vector<std::string> kQueryKeys = {"page", "role", "a", "a\nb"};
+const std::vector<std::string> kWords = {"acme", "acme-1", "a",     "admin", "",
+                                         "eu",   "ACME",   "a\xff", "b\na",  "b\n"};
 const uint16_t kPorts[] = {443, 8443, 5432};
 constexpr int64_t kSecond = 1'000'000'000;
 const WallTime kDates[] = {WallTime(std::chrono::nanoseconds(1000 * kSecond)),
@@ -91,7 +117,7 @@ IpAddress V4(uint8_t a, uint8_t b, uint8_t c, uint8_t d) {
 
 const IpAddress kAddresses[] = {V4(10, 0, 0, 1),  V4(10, 9, 0, 1),    V4(10, 9, 255, 255),
                                 V4(10, 10, 0, 0), V4(192, 168, 1, 1), IpAddress{{0x20, 0x01}}};
-const uint8_t kPrefixes[] = {0, 16, 96, 104, 112, 120, 127, 128};
+const uint8_t kPrefixes[] = {0, 1, 16, 95, 96, 97, 104, 112, 119, 120, 127, 128};
 
 Matcher TextMatcher(Kind kind, std::string text) {
   Matcher matcher;
@@ -162,6 +188,11 @@ std::string PolicyGenerator::Mutate(std::string value) {
   }
 }
 
+// More names than a mask has bits.
+std::string PolicyGenerator::Method() {
+  return Chance(50) ? Pick(kMethods) : Concat("M", Below(80));
+}
+
 Matcher PolicyGenerator::IdMatcher() {
   switch (Below(7)) {
     case 0:
@@ -183,14 +214,19 @@ Matcher PolicyGenerator::IdMatcher() {
 }
 
 Matcher PolicyGenerator::PathMatcher() {
+  if (hard_) {
+    return TextMatcher(Kind::kRe2, Pick(kHardPathPatterns));
+  }
   switch (Below(7)) {
     case 0:
       return TextMatcher(Kind::kRe2, Pick(kPathPatterns));
     case 1:
     case 2:
       return TextMatcher(Kind::kTemplate, Pick(kTemplates));
-    case 3:
-      return TextMatcher(Kind::kUnder, Pick(kPaths));
+    case 3: {
+      std::string path = Pick(kPaths);
+      return TextMatcher(Kind::kUnder, path.size() > 1 && path.ends_with('/') ? "/" : path);
+    }
     case 4: {
       std::string path = Pick(kPaths);
       return TextMatcher(Kind::kPrefix, path.substr(0, Below(path.size()) + 1));
@@ -206,6 +242,9 @@ Matcher PolicyGenerator::PathMatcher() {
 
 Matcher PolicyGenerator::WordMatcher(const std::vector<std::string>& words) {
   std::string word = Pick(words);
+  if (hard_) {
+    return TextMatcher(Kind::kRe2, Pick(kHardWordPatterns));
+  }
   switch (Below(6)) {
     case 0:
       return TextMatcher(Kind::kPrefix,
@@ -214,7 +253,8 @@ Matcher PolicyGenerator::WordMatcher(const std::vector<std::string>& words) {
       return TextMatcher(Kind::kSuffix, word.empty() ? "a" : word.substr(Below(word.size())));
     case 2:
       return TextMatcher(Kind::kRe2,
-                         Pick(std::vector<std::string>{"[a-z]+", "a.*", ".*", "a?cme"}));
+                         Pick(std::vector<std::string>{"[a-z]+", "a.*", ".*", "a?cme", "b\n[a-z]+",
+                                                       "(?i)[a-z]*", "b\n(?i)[a-z]*"}));
     default:
       return TextMatcher(Kind::kExact, word.empty() ? "a" : word);
   }
@@ -242,7 +282,7 @@ Condition PolicyGenerator::FieldCondition(Field field) {
     condition.many = Chance(40);
   }
   // Long lists are kept differently from short ones.
-  size_t count = Chance(8) ? 8 + Below(4) : 1 + Below(2);
+  size_t count = Chance(8) || (hard_ && Chance(30)) ? 8 + Below(4) : 1 + Below(2);
   for (size_t i = 0; i < count; ++i) {
     Matcher matcher;
     switch (field) {
@@ -271,7 +311,7 @@ Condition PolicyGenerator::FieldCondition(Field field) {
         matcher = TextMatcher(Kind::kExact, Chance(50) ? "http" : "tcp");
         break;
       case Field::kMethod:
-        matcher = Chance(85) ? TextMatcher(Kind::kExact, Pick(kMethods)) : WordMatcher(kMethods);
+        matcher = Chance(85) ? TextMatcher(Kind::kExact, Method()) : WordMatcher(kMethods);
         break;
       case Field::kPath:
         matcher = PathMatcher();
@@ -314,12 +354,14 @@ Entry PolicyGenerator::FromEntry() {
 
 Entry PolicyGenerator::ToEntry() {
   const std::vector<Field> fields = {Field::kMethod, Field::kMethod,   Field::kPath, Field::kPath,
-                                     Field::kPath,   Field::kProtocol, Field::kHost, Field::kPort};
+                                     Field::kPath,   Field::kProtocol, Field::kHost, Field::kPort,
+                                     Field::kSni,    Field::kHeader,   Field::kQuery};
   Entry entry;
   entry.all_of = Conditions(fields, 3);
   for (size_t i = Chance(20) ? 1 + Below(2) : 0; i > 0; --i) {
-    entry.except.push_back(
-        Conditions({Field::kMethod, Field::kPath, Field::kHost, Field::kHeader}, 2));
+    entry.except.push_back(Conditions({Field::kMethod, Field::kPath, Field::kHost, Field::kHeader,
+                                       Field::kQuery, Field::kPort, Field::kProtocol, Field::kSni},
+                                      2));
   }
   return entry;
 }
@@ -351,14 +393,16 @@ Rule PolicyGenerator::NewRule(const std::string& name, bool guardrail) {
 AccessPolicy PolicyGenerator::NewPolicy(const std::string& name, bool guardrail) {
   AccessPolicy policy;
   policy.name = name;
+  hard_ = Chance(4);
   policy.applies_to_all = Chance(40);
   for (size_t i = policy.applies_to_all ? 0 : 1 + Below(2); i > 0; --i) {
     policy.applies_to.push_back(CalleeMatcher());
   }
-  size_t count = Chance(15) ? 30 + Below(40) : Below(6);
+  size_t count = hard_ || Chance(15) ? 30 + Below(40) : Below(6);
   for (size_t i = 0; i < count; ++i) {
     policy.rules.push_back(NewRule(Concat("r", i), guardrail));
   }
+  hard_ = false;
   policy.dry_run = Chance(15);
   if (!guardrail && Chance(10)) {
     policy.unmatched_dry_run_until = Pick(kDates);
@@ -409,13 +453,16 @@ OwnedRequest PolicyGenerator::Request() {
   if (request.kind == RequestKind::kTcp) {
     return request;
   }
-  request.method = draw(kMethods, 3);
+  request.method = Chance(3) ? std::string() : Method();
+  if (Chance(10)) {
+    request.method = Mutate(request.method);
+  }
   request.path = draw(kPaths, 3);
   request.host = draw(kHosts, 10);
   for (size_t i = Below(4); i > 0; --i) {
     request.headers.emplace_back(Chance(80) ? Pick(kHeaderNames) : "x-other", draw(kWords, 0));
   }
-  for (size_t i = Below(3); i > 0; --i) {
+  for (size_t i = Below(4); i > 0; --i) {
     request.query.emplace_back(Pick(kQueryKeys), draw(kWords, 0));
   }
   return request;

@@ -54,6 +54,7 @@ class PolicyGenerator {
     return list[Below(std::size(list))];
   }
 
+  std::string Method();
   Matcher IdMatcher();
   Matcher PathMatcher();
   Matcher WordMatcher(const std::vector<std::string>& words);
@@ -67,6 +68,7 @@ class PolicyGenerator {
   std::string Mutate(std::string value);
 
   std::mt19937_64 random_;
+  bool hard_ = false;  // Texts of the policy being drawn are patterns for automata.
 };
 
 }  // namespace countersign::authz::testing
