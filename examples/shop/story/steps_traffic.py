@@ -70,11 +70,15 @@ def is_denied(story):
     try:
         env = dict(mesh.env(), COUNTERSIGN_SERVER_SOCKET="/nonexistent")
         text = wait_until("the record is in the log", lambda: explain(mesh, env))
+        facts = mesh.json("audit", "explain", mesh.denied, env=env)
     finally:
         os.kill(stopped, signal.SIGCONT)
     story.check("shop/orders/nobody-purges" in text, "countersign audit explain names the rule, with the server dead",
                 text)
-    facts = mesh.json("audit", "explain", mesh.denied)
+    versions = {s["digest"] for s in mesh.proxies()["orders-1"]["acknowledged"]}
+    judged = [p for p in facts["policies"] if p["digest"] in versions]
+    story.check(judged and f"shop version {judged[0]['version']}" in text, "and the policy version that judged",
+                f"{text} {facts} {versions}")
     nearest = facts.get("nearest_miss", {})
     story.check(bool(nearest.get("rule")) and bool(nearest.get("field")),
                 f"and the nearest allow: {nearest.get('rule')}, which failed in {nearest.get('field')}", str(facts))
@@ -101,14 +105,19 @@ def are_refused(story):
         story.check(not is_refused(ORDERS_ADDRESS, *good), "(a well-formed leaf of the mesh's own authority is let in)")
         story.check(is_refused(ORDERS_ADDRESS, *own.leaf("two", [WEB, WEB + "2"])), "two URI SANs")
         story.check(is_refused(ORDERS_ADDRESS, *own.leaf("authority", [WEB], ca=True)), "a CA certificate as leaf")
-        done = subprocess.run(["curl", "-s", "--max-time", "5", "--unix-socket",
-                               str(mesh.folder / "apps/orders-app-1/app.sock"), "http://orders/orders/7"],
-                              capture_output=True, **mesh.as_user(70010))
+        story.check("kettle" in dial_directly(mesh, 70021).stdout, "(the application answers its own proxy's user)")
+        done = dial_directly(mesh, 70010)
         story.check(done.returncode != 0 and not done.stdout, "the application dialled directly by another user")
         status, body = mesh.curl(f"{DOOR}/orders/7", uid=70099)
         story.check(status == 403 and "kettle" not in body, "web's outbound port, used by a user that is not web's")
     else:
         story.note("hostile leaves of the mesh's own authority, and other users, need root")
+
+
+def dial_directly(mesh, uid):
+    return subprocess.run(["curl", "-s", "--max-time", "5", "--unix-socket",
+                           str(mesh.folder / "apps/orders-app-1/app.sock"), "http://orders/orders/7"],
+                          capture_output=True, text=True, **mesh.as_user(uid))
 
 
 def rotates_under_load(story):

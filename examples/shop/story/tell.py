@@ -7,7 +7,7 @@ import sys
 import time
 
 from . import steps_policy, steps_traffic, steps_trouble
-from .mesh import Failed, Mesh
+from .mesh import Failed, Mesh, wait_until
 
 
 class Story:
@@ -37,10 +37,13 @@ def bring_up(story):
     for line in story.mesh.start():
         if line.split()[0] in ("server", "agent", "documents", "application", "proxy"):
             story.check(True, line)
+    wait_until("the proxies report that they are ready",
+               lambda: all(p["ready"] for p in story.mesh.proxies().values()))
     proxies = story.mesh.proxies()
-    story.check(set(proxies) == {"web", "orders-1", "orders-2", "billing"},
+    story.check(set(proxies) == {"web", "orders-1", "orders-2", "billing"}
+                and all(p["svid_serial"] and p["acknowledged"] for p in proxies.values()),
                 "countersign get proxies lists four proxies, each with the policy digest and SVID it acknowledged",
-                str(list(proxies)))
+                str(proxies))
 
 
 STEPS = [bring_up, steps_traffic.reads_an_order, steps_traffic.is_denied, steps_traffic.are_refused,
