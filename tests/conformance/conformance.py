@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Conformance of the real mesh with go-spiffe v2 and Envoy. Started by tests/conformance/run."""
+"""Conformance of the real mesh with programs that others wrote. Started by tests/conformance/run."""
 import argparse
 import json
 import pathlib
@@ -16,6 +16,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent / "examples/shop"))
 sys.dont_write_bytecode = True
 
+from debian_peers import debian_peers  # noqa: E402
 from story.load import Load  # noqa: E402
 from story.mesh import Failed, Mesh, wait_until  # noqa: E402
 
@@ -54,8 +55,12 @@ class Conformance:
     def stop(self):
         for child in self.children:
             if child.poll() is None:
-                child.kill()
-                child.wait()
+                child.terminate()  # nginx's master then ends its worker.
+                try:
+                    child.wait(5)
+                except subprocess.TimeoutExpired:
+                    child.kill()
+                    child.wait()
 
 
 def go_spiffe(c):
@@ -83,10 +88,12 @@ def stats(pattern):
         return {s["name"]: s["value"] for s in json.load(answer)["stats"] if "value" in s}
 
 
-def envoy_serial():
+def envoy_serials():
+    """Serials of Envoy's own leaves; the authority's, which stands in the validation context, is no leaf."""
     with urllib.request.urlopen("http://127.0.0.1:18592/certs", timeout=5) as answer:
         certificates = json.load(answer)["certificates"]
-    return {chain["serial_number"] for entry in certificates for chain in entry.get("cert_chain", [])}
+    return {chain["serial_number"] for entry in certificates for chain in entry.get("cert_chain", [])
+            if any("/sa/envoy" in name.get("uri", "") for name in chain.get("subject_alt_names", []))}
 
 
 def get(url):
@@ -124,7 +131,7 @@ def envoy(c):
     status, body = wait_until("web reaches Envoy", lambda: (lambda r: r if r[0] == 200 else None)(
         c.mesh.curl("http://127.0.0.1:18090/anything")), 15)
     c.check(body.strip() == "envoy says hello", "web's proxy reaches Envoy, each verifying the other's SPIFFE ID", body)
-    serials = set(envoy_serial())
+    serials = envoy_serials()
     load = Load(c.mesh, 50)
     failures, requests = [], 0
     deadline = time.monotonic() + 32
@@ -133,13 +140,12 @@ def envoy(c):
             requests += 1
             if status != 200:
                 failures.append(status)
-        serials |= envoy_serial()
+        serials |= envoy_serials()
         time.sleep(0.05)
     counts, failed, _, _ = load.stop()
     c.check(not failures and not failed and set(counts) == {200},
             f"Envoy: {requests} requests both ways during rotations, none failed", f"{failures[:5]} {failed[:3]} {counts}")
-    # Own leaf and the authority each have a serial here; the leaf's changes with each rotation.
-    c.check(len(serials) >= 4, f"Envoy ran {len(serials) - 1} certificates of its own in that time", str(serials))
+    c.check(len(serials) >= 3, f"Envoy ran {len(serials)} SVIDs of its own in that time", str(serials))
     rejected = {k: v for k, v in stats("sds.*update_rejected").items() if v}
     c.check(not rejected, "Envoy rejected no secret of ours", str(rejected))
 
@@ -154,6 +160,7 @@ def main():
     keep = True
     try:
         mesh.start()
+        debian_peers(c)
         go_spiffe(c)
         envoy(c)
         print(f"{c.count} passed, 0 failed")
