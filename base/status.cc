@@ -54,9 +54,30 @@ StatusCode CodeOfErrno(int error_number) {
 }
 }  // namespace
 
+namespace {
+
+// What whoever runs the program can do about it; empty where only the caller's context can tell.
+std::string_view AdviceOf(int error_number) {
+  switch (error_number) {
+    case ENOSPC:
+    case EDQUOT:
+      return "; make room on that file system";
+    case EROFS:
+      return "; mount that file system writable, or name another folder";
+    case EADDRINUSE:
+      return "; end the program that holds it, or choose another address";
+    case EMFILE:
+      return "; raise this process's limit of open files (ulimit -n, LimitNOFILE)";
+    default:
+      return {};
+  }
+}
+
+}  // namespace
+
 Status ErrnoError(int error_number, std::string_view what) {
   return Error(CodeOfErrno(error_number), what, ": ",
-               std::generic_category().message(error_number));
+               std::generic_category().message(error_number), AdviceOf(error_number));
 }
 
 Status Annotate(const Status& status, std::string_view prefix) {
