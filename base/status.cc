@@ -76,8 +76,8 @@ std::string_view AdviceOf(int error_number) {
 }  // namespace
 
 Status ErrnoError(int error_number, std::string_view what) {
-  return Error(CodeOfErrno(error_number), what, ": ",
-               std::generic_category().message(error_number), AdviceOf(error_number));
+  return Error(CodeOfErrno(error_number), what, ": ", std::generic_category().message(error_number),
+               AdviceOf(error_number));
 }
 
 Status Annotate(const Status& status, std::string_view prefix) {

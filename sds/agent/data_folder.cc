@@ -211,7 +211,8 @@ bool DataFolder::JoinedWith(const std::string& token) const {
 
 Status DataFolder::CheckWritable() const {
   std::string path = path_ + "/probe";
-  RETURN_IF_ERROR(WriteFileAtomically(path, "probe", kPrivateFile));
+  // More than an SVID, its key and a bundle of a few authorities take.
+  RETURN_IF_ERROR(WriteFileAtomically(path, std::string(size_t{64} << 10, 'p'), kPrivateFile));
   ::unlink(path.c_str());
   return absl::OkStatus();
 }

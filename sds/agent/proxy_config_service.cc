@@ -65,7 +65,9 @@ class ConfigSubscriber final
                                  context().clock.Now().time_since_epoch())
                                  .count());
     proxies_.Set(this, status_);
-    if (!unanswered_ || result.config_version() != version_) {
+    // A refusal may pass: the proxy tries again what its host did not let it take.
+    bool later = refused_ && result.refused().empty();
+    if (!(unanswered_ || later) || result.config_version() != version_) {
       return absl::OkStatus();
     }
     unanswered_ = false;

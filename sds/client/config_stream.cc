@@ -1,6 +1,7 @@
 #include "sds/client/config_stream.h"
 
 #include <thread>
+#include <utility>
 
 #include "base/log.h"
 #include "base/status.h"
@@ -61,6 +62,13 @@ v1::ProxyMessage WriteResult(const ProxyReport::Facts& facts) {
   return message;
 }
 
+// Whether the same configuration may be taken later, when the host has changed.
+bool MayPass(const Status& refusal) {
+  return refusal.code() == StatusCode::kFailedPrecondition ||
+         refusal.code() == StatusCode::kResourceExhausted ||
+         refusal.code() == StatusCode::kUnavailable;
+}
+
 }  // namespace
 
 StreamEnd ConfigStream::Serve(grpc::ClientContext& context) {
@@ -76,16 +84,23 @@ StreamEnd ConfigStream::Serve(grpc::ClientContext& context) {
   }
   ProxyReport::Writer place;
   std::thread writer;
-  v1::ProxyConfiguration configuration;
-  while (stream->Read(&configuration)) {
+  auto configuration = std::make_shared<v1::ProxyConfiguration>();
+  while (stream->Read(configuration.get())) {
     end.progress = StreamEnd::Progress::kSome;
-    Take(configuration);
+    Take(std::exchange(configuration, std::make_shared<v1::ProxyConfiguration>()));
     if (!writer.joinable()) {
       // Only now: until a version of this agent's own count was answered, its numbers mean another
       // agent's configuration.
       writer = std::thread([&] {
+        using Awaited = ProxyReport::Awaited;
         ProxyReport::Facts facts;
-        while (shared_.report->Await(place, facts) && stream->Write(WriteResult(facts))) {
+        for (;;) {
+          Awaited awaited = shared_.report->Await(place, facts, NodeClientLimits::kRefusedRetry);
+          if (awaited == Awaited::kTimeOut) {
+            RetryRefused();
+          } else if (awaited == Awaited::kEnded || !stream->Write(WriteResult(facts))) {
+            return;
+          }
         }
       });
     }
@@ -94,30 +109,48 @@ StreamEnd ConfigStream::Serve(grpc::ClientContext& context) {
     shared_.report->End(place);
     writer.join();
   }
+  {
+    // The next stream brings a configuration of its own.
+    std::lock_guard lock(*shared_.observer_mutex);
+    refused_ = nullptr;
+  }
   end.status = stream->Finish();
   return end;
 }
 
-void ConfigStream::Take(const v1::ProxyConfiguration& configuration) {
-  std::vector<RunningSet> running;
-  for (const v1::PolicySetVersion& set : configuration.policy_sets()) {
-    running.push_back({set.set(), set.version(), set.digest()});
-  }
-  Status taken;
-  {
-    std::lock_guard lock(*shared_.observer_mutex);
-    taken = shared_.observer->OnConfiguration(ReadSnapshot(configuration));
-  }
+Status ConfigStream::Offer(const v1::ProxyConfiguration& configuration) {
+  Status taken = shared_.observer->OnConfiguration(ReadSnapshot(configuration));
   if (taken.ok()) {
+    std::vector<RunningSet> running;
+    for (const v1::PolicySetVersion& set : configuration.policy_sets()) {
+      running.push_back({set.set(), set.version(), set.digest()});
+    }
     shared_.report->SetTaken(configuration.version(), std::move(running));
+  }
+  return taken;
+}
+
+void ConfigStream::Take(std::shared_ptr<const v1::ProxyConfiguration> configuration) {
+  std::lock_guard lock(*shared_.observer_mutex);
+  Status taken = Offer(*configuration);
+  refused_ = MayPass(taken) ? configuration : nullptr;
+  if (taken.ok()) {
     return;
   }
   LogWarning("refused a configuration of the agent",
-             {{"version", configuration.version()}, {"reason", taken}});
+             {{"version", configuration->version()}, {"reason", taken}});
   std::string_view reason = Message(taken).substr(0, NodeClientLimits::kRefusalBytesMax);
   // An empty reason would read as an acknowledgement.
-  shared_.report->SetRefused(configuration.version(),
+  shared_.report->SetRefused(configuration->version(),
                              std::string(reason.empty() ? "refused" : reason));
+}
+
+void ConfigStream::RetryRefused() {
+  std::lock_guard lock(*shared_.observer_mutex);
+  if (refused_ != nullptr && Offer(*refused_).ok()) {
+    LogInfo("took the configuration that was refused before", {{"version", refused_->version()}});
+    refused_ = nullptr;
+  }
 }
 
 }  // namespace countersign::sds

@@ -28,10 +28,16 @@ class ConfigStream {
   StreamEnd Serve(grpc::ClientContext& context);
 
  private:
-  void Take(const countersign::v1::ProxyConfiguration& configuration);
+  void Take(std::shared_ptr<const countersign::v1::ProxyConfiguration> configuration);
+  // Offers the configuration that the host's state refused once more.
+  void RetryRefused();
+  // With the observer's lock held.
+  Status Offer(const countersign::v1::ProxyConfiguration& configuration);
 
   StreamShared shared_;
   Caller caller_;
+  // Guarded by the observer's mutex; null if nothing waits for another try.
+  std::shared_ptr<const countersign::v1::ProxyConfiguration> refused_;
 };
 
 }  // namespace countersign::sds

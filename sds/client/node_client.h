@@ -24,6 +24,8 @@ struct NodeClientLimits {
   static constexpr size_t kRefusalBytesMax = 4 * 1024;           // Enough for a list of mistakes.
   static constexpr std::chrono::milliseconds kBackoffMin{50};    // An agent that restarts.
   static constexpr std::chrono::milliseconds kBackoffMax{1000};  // A local retry costs little.
+  // What the host's state refused (a port in use) may pass; what is wrong in itself is not retried.
+  static constexpr std::chrono::milliseconds kRefusedRetry{2000};
 };
 
 // NodeDocument is one resource as canonical JSON.

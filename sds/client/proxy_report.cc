@@ -38,17 +38,21 @@ void ProxyReport::SetSvid(const identity::X509Svid& svid) {
   });
 }
 
-bool ProxyReport::Await(Writer& writer, Facts& facts) {
+ProxyReport::Awaited ProxyReport::Await(Writer& writer, Facts& facts,
+                                        std::chrono::milliseconds time_out) {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] {
+  bool changed = changed_.wait_for(lock, time_out, [&] {
     return writer.ended || (facts_.config_version != 0 && writer.seen != changes_);
   });
   if (writer.ended) {
-    return false;
+    return Awaited::kEnded;
+  }
+  if (!changed) {
+    return Awaited::kTimeOut;
   }
   writer.seen = changes_;
   facts = facts_;
-  return true;
+  return Awaited::kChanged;
 }
 
 void ProxyReport::End(Writer& writer) {

@@ -1,6 +1,7 @@
 // ProxyReport gathers what the agent is told about this proxy, from the three places that know it.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
@@ -42,9 +43,10 @@ class ProxyReport {
   void SetState(const ProxyState& state);
   void SetSvid(const identity::X509Svid& svid);
 
-  // Await gives the facts after a change that `writer` has not seen; false once the writer ended.
+  enum class Awaited { kChanged, kTimeOut, kEnded };
+  // Await gives the facts after a change that `writer` has not seen, waiting `time_out` for one.
   // Before any configuration was answered there is nothing to tell.
-  bool Await(Writer& writer, Facts& facts);
+  Awaited Await(Writer& writer, Facts& facts, std::chrono::milliseconds time_out);
   void End(Writer& writer);
 
  private:

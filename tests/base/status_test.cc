@@ -29,10 +29,12 @@ TEST(StatusTest, AnnotateKeepsTheCode) {
 TEST(StatusTest, ErrnoErrorSaysWhatToDoWhereItCanKnow) {
   EXPECT_EQ(Message(ErrnoError(ENOSPC, "write x")),
             "write x: No space left on device; make room on that file system");
-  EXPECT_EQ(Message(ErrnoError(EROFS, "open x")),
-            "open x: Read-only file system; mount that file system writable, or name another folder");
-  EXPECT_EQ(Message(ErrnoError(EADDRINUSE, "bind x")),
-            "bind x: Address already in use; end the program that holds it, or choose another address");
+  EXPECT_EQ(
+      Message(ErrnoError(EROFS, "open x")),
+      "open x: Read-only file system; mount that file system writable, or name another folder");
+  EXPECT_EQ(
+      Message(ErrnoError(EADDRINUSE, "bind x")),
+      "bind x: Address already in use; end the program that holds it, or choose another address");
   EXPECT_EQ(Message(ErrnoError(ENOENT, "open x")), "open x: No such file or directory");
 }
 

@@ -267,6 +267,23 @@ TEST_F(NodeClientTest, ARefusedConfigurationNamesWhyAndWhatRunsInstead) {
   EXPECT_EQ(result->result().acknowledged(0).digest(), "ab");
 }
 
+TEST_F(NodeClientTest, AConfigurationThatTheHostRefusedIsTriedAgain) {
+  auto secrets = Supplied();
+  auto stream = agent_->NextConfigStream();
+  ASSERT_TRUE(stream->heard.Take().has_value());
+  observer_.AnswerConfiguration(FailedPrecondition("listen on 127.0.0.1:1: in use"));
+  stream->Say(Configuration(1));
+  std::optional<v1::ProxyMessage> result = stream->heard.Take();
+  ASSERT_TRUE(result.has_value());
+  EXPECT_EQ(result->result().refused(), "listen on 127.0.0.1:1: in use");
+  observer_.AnswerConfiguration(absl::OkStatus());
+  result = stream->heard.Take();
+  ASSERT_TRUE(result.has_value());
+  EXPECT_EQ(result->result().config_version(), 1u);
+  EXPECT_EQ(result->result().refused(), "");
+  EXPECT_EQ(result->result().acknowledged(0).digest(), "ab");
+}
+
 TEST_F(NodeClientTest, TheAgentMayComeLater) {
   Start();
   agent_ = std::make_unique<FakeAgent>(folder_.File("agent"));
