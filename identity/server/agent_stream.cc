@@ -35,6 +35,12 @@ void AgentStream::OnReadDone(bool ok) {
     Close(absl::OkStatus());  // The agent half-closed, or the connection is gone.
     return;
   }
+  {
+    std::lock_guard lock(mutex_);
+    if (ending_) {
+      return;  // Nothing is answered, signed or believed any more.
+    }
+  }
   Status status = Handle(incoming_);
   if (!status.ok()) {
     LogWarning("agent's stream ended", {{"agent", agent_id_}, {"why", status}});
@@ -227,10 +233,15 @@ void AgentStream::Close(const Status& status) {
     return;
   }
   ending_ = ToGrpc(status);
-  if (writing_) {
-    context_.TryCancel();  // An agent that does not read must not keep the stream.
-  } else {
+  if (!writing_) {
     FinishNow();
+  }
+}
+
+void AgentStream::CutIfStuck() {
+  std::lock_guard lock(mutex_);
+  if (ending_ && writing_ && std::exchange(overdue_, true)) {
+    context_.TryCancel();
   }
 }
 

@@ -28,8 +28,11 @@ class AgentStream final : public grpc::ServerBidiReactor<v1::AgentMessage, v1::S
   void Begin() { StartRead(&incoming_); }
   // StateChanged is of no effect before the agent's hello, which says what it has.
   void StateChanged(Registry::State state);
-  // Close ends the stream with a status; the first one counts.
+  // Close ends the stream with a status; the first one counts. The agent hears it after the write
+  // under way; nothing that it says is heeded any more.
   void Close(const Status& status);
+  // CutIfStuck is called once a second: an agent that does not read must not keep a closed stream.
+  void CutIfStuck();
   WallTime expires() const;
   // ViewAt is the view that was sent as of a revision, or null.
   std::shared_ptr<const NodeView> ViewAt(Revision revision) const;
@@ -71,6 +74,7 @@ class AgentStream final : public grpc::ServerBidiReactor<v1::AgentMessage, v1::S
   bool writing_ = false;
   bool reading_paused_ = false;
   std::optional<grpc::Status> ending_;
+  bool overdue_ = false;  // It was closed a housekeeping ago, with a write under way.
   bool finished_ = false;
 };
 

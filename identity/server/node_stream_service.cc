@@ -61,6 +61,7 @@ void NodeStreamService::CloseExpired() {
   std::lock_guard lock(mutex_);
   for (auto& [agent_id, streams] : streams_) {
     for (AgentStream* stream : streams) {
+      stream->CutIfStuck();
       if (now >= stream->expires()) {
         LogWarning("an agent's SVID has expired; its stream ends", {{"agent", agent_id}});
         stream->Close(Error(StatusCode::kUnauthenticated, "the agent's SVID has expired"));

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <random>
 
 #include "tests/support/test_stream.h"
 
@@ -111,9 +112,18 @@ size_t TestServer::handshakes() const {
 }
 
 std::string FreeAddress() {
-  auto listener = ListenTcp("127.0.0.1:0");
-  CHECK(listener.ok());
-  return LocalAddress(listener->get());
+  // Below what the kernel gives to connections, which would take it before its user does.
+  static constexpr int kFirst = 16000;
+  static constexpr int kLast = 32000;
+  static std::mt19937 random{std::random_device{}()};
+  for (int tries = 0; tries < 1000; ++tries) {
+    const int port = std::uniform_int_distribution<>(kFirst, kLast)(random);
+    if (const std::string address = Concat("127.0.0.1:", port); ListenTcp(address).ok()) {
+      return address;
+    }
+  }
+  CHECK(false);
+  return {};
 }
 
 }  // namespace countersign
