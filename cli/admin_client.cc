@@ -49,7 +49,10 @@ StatusOr<std::unique_ptr<AdminClient>> AdminClient::Connect(const std::string& s
   }
   // gRPC would try for a while and then say little: look first.
   if (StatusOr<Fd> probe = ConnectUnix(socket_path); !probe.ok()) {
-    return Annotate(probe.status(), "no server answers; is countersign-server running");
+    return probe.status().code() == StatusCode::kPermissionDenied
+               ? Annotate(probe.status(),
+                          "only the server's own user and root may administer it; use sudo")
+               : Annotate(probe.status(), "no server answers; is countersign-server running");
   }
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMessageBytesMax);

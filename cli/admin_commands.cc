@@ -57,13 +57,19 @@ StatusOr<std::string> KindWord(const std::string& given) {
 
 StatusOr<v1::ApplyRequest> ReadFiles(const Options& options) {
   v1::ApplyRequest request;
+  bool any = false;
   for (const std::string& path : options.files) {
     ASSIGN_OR_RETURN(std::vector<authz::SourceFile> sources, authz::ReadSources(path));
     for (authz::SourceFile& source : sources) {
       v1::SourceFile* file = request.add_files();
+      any = any || source.content.find_first_not_of(" \t\r\n") != std::string::npos;
       file->set_path(std::move(source.path));
       file->set_content(std::move(source.content));
     }
+  }
+  if (!any) {
+    return InvalidArgument("no document in ",
+                           options.files.front() == "-" ? "standard input" : "these files");
   }
   return request;
 }
@@ -135,6 +141,10 @@ Status GetKind(Context& context, const Options& options) {
     std::erase_if(proxies, [&](const v1::ProxyStatus& proxy) {
       return !options.name.empty() && proxy.instance() != options.name;
     });
+    if (!options.name.empty() && proxies.empty()) {
+      return Error(StatusCode::kNotFound, "no proxy ", Quoted(options.name),
+                   " is connected to its agent (see countersign get proxies)");
+    }
     return PrintProxies(context.out, proxies, session.format);
   }
   v1::GetRequest request;
@@ -170,13 +180,18 @@ Status DiffFiles(Context& context, const Options& options) {
   ASSIGN_OR_RETURN(v1::ApplyResponse response, session.client->Apply(request));
   PrintDiagnostics(context.err, response);
   RETURN_IF_ERROR(PrintDiff(context.out, response, session.format));
-  bool differs = HasError(response);
+  bool differs = false;
   for (const v1::Change& change : response.changes()) {
     differs |= change.verb() != v1::Change::UNCHANGED;
   }
   if (differs) {
     context.exit_code = kFindings;
-    context.err << "compared as text, not proved\n";
+    context.err << "note: the documents are compared as text; `countersign policy test` tells "
+                   "what they decide\n";
+  }
+  if (HasError(response)) {
+    context.exit_code = differs ? kFindings : kError;
+    context.err << "an apply would be refused\n";
   }
   return absl::OkStatus();
 }
@@ -307,23 +322,30 @@ void AddAdminCommands(CLI::App& app, Context& context) {
   apply->get_option("--file")->required();
   apply->footer(
       "Exit status 1: refused, nothing changed.\nExamples:\n  countersign apply -f policies/shop\n"
-      "  countersign get service web -o yaml | countersign apply -f -");
+      "  countersign get service orders -o yaml | countersign apply -f -");
   CLI::App* diff = AddVerb(app, context, options, "diff", "what an apply would change", DiffFiles);
   AddFiles(diff, options);
   diff->get_option("--file")->required();
-  diff->footer("Exit status 0: nothing would change; 1: something would.");
+  diff->footer(
+      "Exit status 0: nothing would change; 1: something would; 2: the documents do not load.\n"
+      "Examples:\n  countersign diff -f policies/shop\n"
+      "  countersign get policyset shop -o yaml | countersign diff -f -");
   CLI::App* remove = AddVerb(app, context, options, "delete", "remove documents", DeleteDocuments);
   remove->add_option("kind", options->kind, "registration, service, route, policyset or agent");
   remove->add_option("name", options->name);
   AddFiles(remove, options);
-  remove->footer("Deleting an agent bans its node until it attests again with a new join token.");
+  remove->footer(
+      "Deleting an agent bans its node until it attests again with a new join token.\n"
+      "Examples:\n  countersign delete route orders\n  countersign delete -f policies/shop");
   CLI::App* rollback = AddVerb(app, context, options, "rollback",
                                "apply an older version of a policy set as a new one", RollBack);
   rollback->add_option("set", options->name)->required();
   rollback->add_option("--to", options->to_version, "version (default: the one before)");
-  AddVerb(app, context, options, "history", "the versions of a policy set", ShowHistory)
-      ->add_option("set", options->name)
-      ->required();
+  rollback->footer("Examples:\n  countersign rollback shop\n  countersign rollback shop --to 3");
+  CLI::App* history =
+      AddVerb(app, context, options, "history", "the versions of a policy set", ShowHistory);
+  history->add_option("set", options->name, "its name")->required();
+  history->footer("Examples:\n  countersign history shop\n  countersign history shop -o json");
   AddVerb(app, context, options, "agents", "the nodes and how far each has come", GetAgents);
   CLI::App* token = app.add_subcommand("token", "join tokens for nodes")->require_subcommand(1);
   AddVerb(*token, context, options, "generate", "make a one-use token and print it with the pin",
@@ -331,6 +353,9 @@ void AddAdminCommands(CLI::App& app, Context& context) {
   CLI::App* generate = token->get_subcommand("generate");
   generate->add_option("--node", options->name, "the node's name")->required();
   generate->add_option("--ttl", options->ttl, "until when it can be used")->capture_default_str();
+  generate->footer(
+      "Examples:\n  countersign token generate --node node-1\n"
+      "  countersign token generate --node node-2 --ttl 1h -o json");
   CLI::App* bundle = app.add_subcommand("bundle", "the trust bundle")->require_subcommand(1);
   AddVerb(*bundle, context, options, "show", "print the server's bundle and its pin", ShowBundle);
 }

@@ -199,7 +199,9 @@ Status PrintResources(std::ostream& out, const std::string& kind,
 
 Status PrintPolicySets(std::ostream& out, const std::vector<v1::PolicySetVersion>& sets,
                        OutputFormat format, bool single) {
-  if (format == OutputFormat::kYaml) {
+  bool whole = std::any_of(sets.begin(), sets.end(),
+                           [](const auto& set) { return set.documents_size() > 0; });
+  if (format == OutputFormat::kYaml && whole) {
     std::vector<Json> documents;
     for (const v1::PolicySetVersion& set : sets) {
       for (const std::string& document : set.documents()) {
@@ -208,7 +210,7 @@ Status PrintPolicySets(std::ostream& out, const std::vector<v1::PolicySetVersion
     }
     return PrintDocuments(out, documents, format, false);
   }
-  if (format == OutputFormat::kJson) {
+  if (IsDocumentFormat(format)) {
     std::vector<Json> items;
     for (const v1::PolicySetVersion& set : sets) {
       items.push_back(SetJson(set));
@@ -241,6 +243,12 @@ Status PrintProxies(std::ostream& out, const std::vector<v1::ProxyStatus>& proxi
       items.push_back(ProxyJson(proxy));
     }
     return PrintDocuments(out, items, format, false);
+  }
+  if (format == OutputFormat::kName) {
+    for (const v1::ProxyStatus& proxy : proxies) {
+      out << "proxy/" << EscapeForTerminal(proxy.instance()) << "\n";
+    }
+    return absl::OkStatus();
   }
   bool wide = format == OutputFormat::kWide;
   std::vector<std::string> heads = {"INSTANCE", "WORKLOAD", "READY", "POLICY", "SVID", "EXPIRES"};
@@ -286,6 +294,12 @@ Status PrintAgents(std::ostream& out, const std::vector<v1::AgentStatus>& agents
                        {"taken", RevisionJson(agent.taken())}});
     }
     return PrintDocuments(out, items, format, false);
+  }
+  if (format == OutputFormat::kName) {
+    for (const v1::AgentStatus& agent : agents) {
+      out << "agent/" << EscapeForTerminal(agent.id()) << "\n";
+    }
+    return absl::OkStatus();
   }
   Table table({"AGENT", "CONNECTED", "SVID EXPIRES", "SENT", "RECEIVED", "APPLIED", "TAKEN"});
   for (const v1::AgentStatus& agent : agents) {

@@ -134,8 +134,26 @@ TEST_F(AdminCommandsTest, DiffShowsLinesAndItsExitStatusSaysWhetherThereAreAny) 
   EXPECT_EQ(differs.exit_code, kFindings);
   EXPECT_THAT(differs.out, AllOf(StartsWith("--- policyset/shop (running)\n"), HasSubstr("\n-"),
                                  HasSubstr("\n+")));
-  EXPECT_THAT(differs.err, HasSubstr("compared as text, not proved"));
+  EXPECT_THAT(differs.err, HasSubstr("compared as text"));
   EXPECT_EQ(RunJson({"get", "policysets"})["items"][0]["version"], 1);
+}
+
+TEST_F(AdminCommandsTest, DocumentsThatDoNotLoadAreAnErrorOfDiffAndNoneIsAnErrorOfBoth) {
+  Outcome broken = Run({"diff", "-f", File("kind: Nonsense\n")});
+  EXPECT_EQ(broken.exit_code, kError);
+  EXPECT_THAT(broken.err, HasSubstr("given.yaml:1:"));
+  for (const char* verb : {"apply", "diff"}) {
+    Outcome empty = Run({verb, "-f", File(" \n")});
+    EXPECT_EQ(empty.exit_code, kError);
+    EXPECT_THAT(empty.err, HasSubstr("no document"));
+  }
+}
+
+TEST_F(AdminCommandsTest, WhatIsNotThereIsAnError) {
+  Outcome proxy = Run({"get", "proxies", "nobody"});
+  EXPECT_EQ(proxy.exit_code, kError);
+  EXPECT_THAT(proxy.err, HasSubstr("no proxy \"nobody\""));
+  EXPECT_EQ(Run({"get", "registration", "nobody"}).exit_code, kError);
 }
 
 TEST_F(AdminCommandsTest, WhatGetPrintsAsYamlCanBeApplied) {
@@ -174,6 +192,7 @@ TEST_F(AdminCommandsTest, RollbackAndHistory) {
   EXPECT_EQ(history["items"][0]["rollback_of"], 1);
   EXPECT_EQ(history["items"][0]["digest"], history["items"][2]["digest"]);
   EXPECT_THAT(Run({"history", "shop"}).out, HasSubstr("rollback of version 1"));
+  EXPECT_THAT(Run({"history", "shop", "-o", "yaml"}).out, HasSubstr("rollback_of: 1"));
 }
 
 TEST_F(AdminCommandsTest, DeleteByNameAndByFile) {
