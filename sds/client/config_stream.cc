@@ -115,24 +115,46 @@ StreamEnd ConfigStream::Serve(grpc::ClientContext& context) {
     refused_ = nullptr;
   }
   end.status = stream->Finish();
+  if (end.status.error_code() == grpc::StatusCode::PERMISSION_DENIED) {
+    Withdraw(end.status.error_message());
+  }
   return end;
 }
 
-Status ConfigStream::Offer(const v1::ProxyConfiguration& configuration) {
-  Status taken = shared_.observer->OnConfiguration(ReadSnapshot(configuration));
+void ConfigStream::Withdraw(const std::string& why) {
+  std::lock_guard lock(*shared_.observer_mutex);
+  if (taken_ == nullptr) {
+    return;
+  }
+  ProxyConfigSnapshot nothing;
+  nothing.workload_id = taken_->workload_id();
+  nothing.trust_domain = taken_->trust_domain();
+  nothing.audit_socket = taken_->audit_socket();
+  nothing.node_id = taken_->node_id();
+  LogWarning("the agent serves this proxy no more; its ports are closed", {{"why", why}});
+  if (Status closed = shared_.observer->OnConfiguration(std::move(nothing)); !closed.ok()) {
+    LogError("the ports of this proxy could not be closed", {{"why", closed}});
+    return;
+  }
+  taken_ = nullptr;
+}
+
+Status ConfigStream::Offer(const std::shared_ptr<const v1::ProxyConfiguration>& configuration) {
+  Status taken = shared_.observer->OnConfiguration(ReadSnapshot(*configuration));
   if (taken.ok()) {
     std::vector<RunningSet> running;
-    for (const v1::PolicySetVersion& set : configuration.policy_sets()) {
+    for (const v1::PolicySetVersion& set : configuration->policy_sets()) {
       running.push_back({set.set(), set.version(), set.digest()});
     }
-    shared_.report->SetTaken(configuration.version(), std::move(running));
+    taken_ = configuration;
+    shared_.report->SetTaken(configuration->version(), std::move(running));
   }
   return taken;
 }
 
 void ConfigStream::Take(std::shared_ptr<const v1::ProxyConfiguration> configuration) {
   std::lock_guard lock(*shared_.observer_mutex);
-  Status taken = Offer(*configuration);
+  Status taken = Offer(configuration);
   refused_ = MayPass(taken) ? configuration : nullptr;
   if (taken.ok()) {
     return;
@@ -147,7 +169,7 @@ void ConfigStream::Take(std::shared_ptr<const v1::ProxyConfiguration> configurat
 
 void ConfigStream::RetryRefused() {
   std::lock_guard lock(*shared_.observer_mutex);
-  if (refused_ != nullptr && Offer(*refused_).ok()) {
+  if (refused_ != nullptr && Offer(refused_).ok()) {
     LogInfo("took the configuration that was refused before", {{"version", refused_->version()}});
     refused_ = nullptr;
   }

@@ -32,11 +32,16 @@ class ConfigStream {
   // Offers the configuration that the host's state refused once more.
   void RetryRefused();
   // With the observer's lock held.
-  Status Offer(const countersign::v1::ProxyConfiguration& configuration);
+  Status Offer(const std::shared_ptr<const countersign::v1::ProxyConfiguration>& configuration);
+  // The agent says that this process is registered as a proxy no more. That is a revocation, not a
+  // fault: what was taken must not stay in force.
+  void Withdraw(const std::string& why);
 
   StreamShared shared_;
   Caller caller_;
-  // Guarded by the observer's mutex; null if nothing waits for another try.
+  // Both guarded by the observer's mutex; null before the first, and after a withdrawal.
+  std::shared_ptr<const countersign::v1::ProxyConfiguration> taken_;
+  // Null if nothing waits for another try.
   std::shared_ptr<const countersign::v1::ProxyConfiguration> refused_;
 };
 

@@ -68,7 +68,7 @@ class Host:
         return child
 
     def stop(self):
-        for child in self.children:
+        for child in reversed(self.children):
             child.terminate()
             child.wait(20)
 
@@ -133,6 +133,60 @@ def proxy_faults(host):
                      "--agent-socket", host.top / "agent.sock", "--instance", "a", "--admin", admin)
 
 
+PROXIED = """apiVersion: countersign.dev/v1alpha1
+kind: Registration
+metadata: {name: web}
+spec:
+  id: spiffe://faults.example/web
+  nodes: [{id: spiffe://faults.example/agent/node-1}]
+  selectors: {unix: {uid: 0}}
+  proxy: {applicationUid: 65534}
+---
+apiVersion: countersign.dev/v1alpha1
+kind: Service
+metadata: {name: web}
+spec:
+  workload: {id: spiffe://faults.example/web}
+  ports:
+    - {name: http, protocol: http, listen: "PORT", application: 127.0.0.1:1}
+  endpoints: ["PORT"]
+"""
+
+
+def is_open(address):
+    host, port = address.split(":")
+    with socket.socket() as probe:
+        return probe.connect_ex((host, int(port))) == 0
+
+
+def within(seconds, condition):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def registration_withdrawn(host):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = "127.0.0.1:%d" % probe.getsockname()[1]
+    documents = host.top / "proxied.yaml"
+    documents.write_text(PROXIED.replace("PORT", port))
+    admin = ("--server-socket", host.top / "admin.sock")
+    status, said = host.ends("countersign", *admin, "apply", "-f", documents)
+    check(status == 0, "a proxy is registered", said)
+    # --application has the proxy know an override of a port, as an instance of a real mesh does.
+    host.start(lambda: is_open(port), "countersign-proxy", "run", "--agent-socket", host.top / "agent.sock", "--instance",
+               "web", "--admin", "127.0.0.1:0", "--application", "http=127.0.0.1:2")
+    check(True, "it takes its configuration and listens")
+    status, said = host.ends("countersign", *admin, "delete", "registration", "web")
+    check(status == 0 and within(10, lambda: not is_open(port)), "its registration is deleted: its ports close", said)
+    status, said = host.ends("countersign", *admin, "apply", "-f", documents)
+    check(status == 0 and within(10, lambda: is_open(port)), "it is registered again: it serves again, by itself", said)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bin", required=True, type=pathlib.Path)
@@ -146,6 +200,7 @@ def main():
         server_faults(host)
         agent_faults(host)
         proxy_faults(host)
+        registration_withdrawn(host)
     finally:
         host.stop()
         shutil.rmtree(top, ignore_errors=True)
