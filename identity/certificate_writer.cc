@@ -57,7 +57,7 @@ Status PushName(GENERAL_NAMES* names, int type, std::string_view text) {
   if (sk_GENERAL_NAME_push(names, name.get()) == 0) {
     return OpenSslError("make subject alternative name");
   }
-  name.release();
+  (void)name.release();  // The list owns it now.
   return absl::OkStatus();
 }
 

@@ -180,7 +180,7 @@ VerifyResult PeerVerifier::Verify(std::span<const std::string_view> chain_der_le
     if (chain == nullptr || sk_X509_push(chain.get(), certificate.get()) == 0) {
       return VerifyResult(VerifyError::kInternal);
     }
-    certificate.release();
+    (void)certificate.release();  // The list owns it now.
   }
   return VerifyNative(chain.get(), role, now);
 }

@@ -63,7 +63,7 @@ StatusOr<TrustBundle> TrustBundle::FromAuthorities(const TrustDomain& domain,
     if (bundle.native_ == nullptr || sk_X509_push(bundle.native_.get(), authority->get()) == 0) {
       return OpenSslError("keep authority");
     }
-    authority->release();
+    (void)authority->release();  // The list owns it now.
   }
   bundle.authorities_der_ = std::move(unique);
   bundle.facts_ = facts;

@@ -12,7 +12,8 @@ namespace countersign::authz {
 
 // LoadedFile stays where it is made: documents point into it.
 struct LoadedFile {
-  explicit LoadedFile(std::string file_path) : path(file_path), context{Reporter(file_path)} {}
+  explicit LoadedFile(const std::string& file_path)
+      : path(file_path), context{Reporter(file_path)} {}
   LoadedFile(const LoadedFile&) = delete;
   LoadedFile& operator=(const LoadedFile&) = delete;
 

@@ -48,7 +48,7 @@ StatusOr<std::string> Decode(std::string_view digits, const std::array<int8_t, 2
   uint32_t bits = 0;
   int bit_count = 0;
   for (size_t i = 0; i < digits.size(); ++i) {
-    int value = values[static_cast<uint8_t>(digits[i])];
+    const int value{values[static_cast<uint8_t>(digits[i])]};
     if (value < 0) {
       return InvalidArgument("not a base64 digit at offset ", i);
     }

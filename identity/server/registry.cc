@@ -104,7 +104,7 @@ Registry::State Registry::state() const {
   return state_;
 }
 
-void Registry::Observe(Observer observer) {
+void Registry::Observe(const Observer& observer) {
   State now;
   {
     std::lock_guard lock(mutex_);
@@ -141,7 +141,7 @@ Status Registry::Load() {
   return absl::OkStatus();
 }
 
-void Registry::Publish(State state) {
+void Registry::Publish(const State& state) {
   Observer observer;
   {
     std::lock_guard lock(mutex_);

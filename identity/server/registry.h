@@ -63,7 +63,7 @@ class Registry {
   State state() const;
   // Observe calls with each new state, on the registry's thread, until the registry goes. The
   // first call may be the present state. Called once, before the server serves.
-  void Observe(Observer observer);
+  void Observe(const Observer& observer);
 
   // Commit stores `change` if nothing changed since `basis`, else kAborted: the caller looks again.
   // On success state() has it already. `versions` are the stored sets, with their numbers.
@@ -86,7 +86,7 @@ class Registry {
   Status Load();
   Status EnterTerm();
   void Run();
-  void Publish(State state);
+  void Publish(const State& state);
   StatusOr<State> Next(const RegistryState& old, const std::vector<EventBatch>& batches);
   Status PutEntry(RegistryState& state, const Entry& entry);
   StatusOr<PolicySetVersion> ReadVersion(std::string_view record);
