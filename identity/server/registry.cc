@@ -137,7 +137,7 @@ Status Registry::Load() {
     changed_.notify_all();
   };
   ASSIGN_OR_RETURN(watching_, store_.Watch(kRegistryPrefix, listing.revision, std::move(told)));
-  Publish(std::move(state));
+  Publish(state);
   return absl::OkStatus();
 }
 
@@ -170,7 +170,7 @@ void Registry::Run() {
     if (lost) {
       status = Load();
     } else if (StatusOr<State> next = Next(*old, batches); next.ok()) {
-      Publish(*std::move(next));
+      Publish(*next);
     } else {
       status = next.status();
     }

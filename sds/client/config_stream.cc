@@ -152,7 +152,7 @@ Status ConfigStream::Offer(const std::shared_ptr<const v1::ProxyConfiguration>& 
   return taken;
 }
 
-void ConfigStream::Take(std::shared_ptr<const v1::ProxyConfiguration> configuration) {
+void ConfigStream::Take(const std::shared_ptr<const v1::ProxyConfiguration>& configuration) {
   std::lock_guard lock(*shared_.observer_mutex);
   Status taken = Offer(configuration);
   refused_ = MayPass(taken) ? configuration : nullptr;

@@ -28,7 +28,7 @@ class ConfigStream {
   StreamEnd Serve(grpc::ClientContext& context);
 
  private:
-  void Take(std::shared_ptr<const countersign::v1::ProxyConfiguration> configuration);
+  void Take(const std::shared_ptr<const countersign::v1::ProxyConfiguration>& configuration);
   // Offers the configuration that the host's state refused once more.
   void RetryRefused();
   // With the observer's lock held.
