@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "authz/engine/limits.h"
+#include "authz/model/path_relaxations.h"
 #include "authz/model/request.h"
 #include "base/status.h"
 
@@ -38,32 +39,9 @@ enum class CanonicalError : uint8_t {
 };
 std::string_view CanonicalErrorName(CanonicalError error);  // "encoded_slash", ...
 
-// PathRelaxation names one thing that a Service's port may allow in paths. What is allowed is kept
-// as it is (escapes in upper case); it is not decoded.
-enum class PathRelaxation : uint8_t {
-  kEncodedSlash = 1 << 0,
-  kEncodedBackslash = 1 << 1,
-  kEncodedNul = 1 << 2,
-  kBackslash = 1 << 3,
-  kSemicolon = 1 << 4,
-  kHighByte = 1 << 5,
-};
 // ParsePathRelaxation reads "encoded-slash", "encoded-backslash", "encoded-nul", "backslash",
 // "semicolon" or "high-byte".
 StatusOr<PathRelaxation> ParsePathRelaxation(std::string_view name);
-
-// PathRelaxations is a port's allow-list; empty by default.
-class PathRelaxations {
- public:
-  constexpr PathRelaxations() = default;
-  constexpr void Allow(PathRelaxation relaxation) { bits_ |= static_cast<uint8_t>(relaxation); }
-  constexpr bool Allows(PathRelaxation relaxation) const {
-    return (bits_ & static_cast<uint8_t>(relaxation)) != 0;
-  }
-
- private:
-  uint8_t bits_ = 0;
-};
 
 // CanonicalTarget is a request target in origin form, taken apart. Views point into the buffer
 // (path) and into the input (query).

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "authz/model/canonical_limits.h"
+
 namespace countersign::authz {
 
 // EngineLimits bounds what a compiled policy may hold and what a request may bring. Over a limit
@@ -24,13 +26,6 @@ struct EngineLimits {
   // Patterns in one RE2::Set; more are spread over several, because one automaton over many
   // unanchored patterns grows exponentially.
   size_t patterns_per_set_max = 2000;
-};
-
-// CanonicalLimits bounds request targets and hosts.
-struct CanonicalLimits {
-  static constexpr size_t kPathBytesMax = 16 * 1024;  // More than common servers take.
-  static constexpr size_t kHostBytesMax = 255;        // RFC 1035 section 2.3.4.
-  static constexpr size_t kQueryParametersMax = 256;  // Beyond this a parser is being attacked.
 };
 
 }  // namespace countersign::authz
