@@ -1,6 +1,7 @@
 #include "authz/engine/regex.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace countersign::authz::engine {
 
@@ -13,6 +14,30 @@ RE2::Options PatternOptions(int64_t memory_bytes) {
   options.set_max_mem(memory_bytes);
   return options;
 }
+
+namespace {
+
+// RE2 20220601 compares the literal behind a leading anchor before it runs the automaton. Where it
+// has taken that literal out of alternatives it forgets that the pattern is Latin-1 and compares
+// UTF-8: ^(?:\xE9x|\xE9y) matches "\xC3\xA9x" and not "\xE9x". An empty group in front changes no
+// language and keeps it from that comparison.
+StatusOr<std::unique_ptr<const RE2>> WithoutRequiredPrefix(std::unique_ptr<const RE2> compiled,
+                                                           const EngineLimits& limits) {
+  const std::string& pattern = compiled->pattern();
+  bool may_be_anchored =
+      pattern.find('^') != std::string::npos || pattern.find("\\A") != std::string::npos;
+  if (!may_be_anchored) {
+    return compiled;
+  }
+  auto guarded =
+      std::make_unique<const RE2>("(?:)" + pattern, PatternOptions(limits.pattern_memory_bytes));
+  if (!guarded->ok()) {
+    return ResourceExhausted("pattern ", Quoted(pattern), ": ", guarded->error());
+  }
+  return guarded;
+}
+
+}  // namespace
 
 StatusOr<std::unique_ptr<const RE2>> CompilePattern(std::string_view pattern,
                                                     const EngineLimits& limits) {
@@ -30,7 +55,7 @@ StatusOr<std::unique_ptr<const RE2>> CompilePattern(std::string_view pattern,
   if (!compiled->ok()) {
     return InvalidArgument("pattern ", Quoted(pattern), ": ", compiled->error());
   }
-  return compiled;
+  return WithoutRequiredPrefix(std::move(compiled), limits);
 }
 
 std::string RequiredPrefix(const RE2& pattern) {

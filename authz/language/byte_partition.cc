@@ -1,19 +1,27 @@
 // ByteClasses: bytes that nothing tells apart.
-#include <unordered_map>
-
 #include "authz/language/dfa.h"
 
 namespace countersign::authz::language {
 
 ByteClasses ByteClasses::FromLabels(const std::array<uint32_t, 256>& labels) {
+  // A table of labels with twice the room that they can need; the first free place takes one.
+  struct Known {
+    uint32_t label = 0;
+    int32_t number = -1;
+  };
+  std::array<Known, 512> known = {};
   ByteClasses classes;
-  std::unordered_map<uint32_t, uint8_t> numbers;
+  classes.size_ = 0;
   for (size_t byte = 0; byte < labels.size(); ++byte) {
-    auto [found, inserted] =
-        numbers.try_emplace(labels[byte], static_cast<uint8_t>(numbers.size()));
-    classes.class_of_[byte] = found->second;
+    uint32_t at = labels[byte] * 0x9E3779B1U >> 23;
+    while (known[at].number >= 0 && known[at].label != labels[byte]) {
+      at = (at + 1) % known.size();
+    }
+    if (known[at].number < 0) {
+      known[at] = {.label = labels[byte], .number = static_cast<int32_t>(classes.size_++)};
+    }
+    classes.class_of_[byte] = static_cast<uint8_t>(known[at].number);
   }
-  classes.size_ = static_cast<uint32_t>(numbers.size());
   return classes;
 }
 

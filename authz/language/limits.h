@@ -18,8 +18,8 @@ struct LanguageLimits {
   size_t nfa_states_max = 200'000;
   // States of a deterministic automaton, before it is made minimal.
   size_t dfa_states_max = 50'000;
-  // Visits of an NFA state while it is made deterministic; about 5 nanoseconds each.
-  size_t determinize_steps_max = 100'000'000;
+  // Visits of an NFA state while it is made deterministic; about 10 nanoseconds each.
+  size_t determinize_steps_max = 30'000'000;
   // Entries of a transition table, before it is made minimal; four bytes each.
   size_t table_entries_max = 8'000'000;
   // States of a search through several automata at once.

@@ -15,7 +15,7 @@ bool Re2Matches(const RE2& re2, std::string_view text) {
   return RE2::FullMatch(re2::StringPiece(text.data(), text.size()), re2);
 }
 
-// Both forms of one pattern, if both accept it.
+// Both forms of one pattern, where they exist. RE2's is the one that judges requests.
 struct Both {
   std::unique_ptr<const RE2> re2;
   std::optional<Language> ours;
@@ -23,14 +23,16 @@ struct Both {
   bool too_large = false;
 
   explicit Both(std::string_view pattern) {
-    re2 = std::make_unique<const RE2>(re2::StringPiece(pattern.data(), pattern.size()),
-                                      engine::PatternOptions(EngineLimits().pattern_memory_bytes));
+    auto compiled = engine::CompilePattern(pattern, EngineLimits());
     StatusOr<Language> language = Language::FromPattern(pattern);
-    too_large = re2->error_code() == RE2::ErrorPatternTooLarge || IsTooLarge(language.status());
-    if (!too_large && re2->ok() != language.ok()) {
-      disagreement =
-          Disagree(pattern, re2->ok() ? Concat("refused here: ", Message(language.status()))
-                                      : Concat("refused by RE2: ", re2->error()));
+    too_large = IsTooLarge(compiled.status()) || IsTooLarge(language.status());
+    if (!too_large && compiled.ok() != language.ok()) {
+      const Status& refusal = compiled.ok() ? language.status() : compiled.status();
+      disagreement = Disagree(
+          pattern, Concat(compiled.ok() ? "refused here: " : "refused by RE2: ", Message(refusal)));
+    }
+    if (compiled.ok()) {
+      re2 = *std::move(compiled);
     }
     if (language.ok()) {
       ours = *std::move(language);

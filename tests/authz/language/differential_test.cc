@@ -2,6 +2,7 @@
 // as long as one likes.
 #include <gtest/gtest.h>
 
+#include "authz/engine/regex.h"
 #include "tests/support/language_differential.h"
 
 namespace countersign::authz::language {
@@ -33,6 +34,21 @@ TEST(LanguageDifferentialTest, PatternsOfPoliciesAgreeWithRe2) {
     EXPECT_EQ(ComparePattern(pattern, 4000, random, tally), std::nullopt);
   }
   EXPECT_EQ(tally.pairs, 12U * 4000);
+}
+
+// The library in itself looks for the UTF-8 of what follows the anchor.
+TEST(LanguageDifferentialTest, TheEngineJudgesAnchoredAlternativesOfHighBytesAsBytes) {
+  for (std::string_view pattern :
+       {"^(?:\xE9x|\xE9y)", "\\A(?:\xE9x|\xE9y)", "^(?i:\xE9X|\xE9y)$"}) {
+    auto compiled = engine::CompilePattern(pattern, EngineLimits());
+    ASSERT_TRUE(compiled.ok());
+    EXPECT_TRUE(RE2::FullMatch("\xE9x", **compiled));
+    EXPECT_TRUE(RE2::FullMatch("\xE9y", **compiled));
+    EXPECT_FALSE(RE2::FullMatch("\xC3\xA9x", **compiled));
+    EXPECT_EQ(engine::RequiredPrefix(**compiled).substr(0, 2).find("\xC3"), std::string::npos);
+    EXPECT_EQ(CompareText(pattern, "\xE9x"), std::nullopt);
+    EXPECT_EQ(CompareText(pattern, "\xC3\xA9x"), std::nullopt);
+  }
 }
 
 }  // namespace
