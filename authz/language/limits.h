@@ -12,8 +12,9 @@ namespace countersign::authz::language {
 struct LanguageLimits {
   // As the engine's: a longer pattern is generated, and belongs into several rules.
   size_t pattern_bytes_max = 4096;
-  // Groups within groups. No reviewed pattern nests so deep, and the stack stays under 1 MiB.
-  size_t pattern_depth_max = 1000;
+  // Groups within groups. No reviewed pattern nests so deep, and the parser's stack stays small,
+  // also under sanitizers.
+  size_t pattern_depth_max = 200;
   // States of the automaton with empty moves: repetitions written out.
   size_t nfa_states_max = 200'000;
   // States of a deterministic automaton, before it is made minimal.

@@ -4,6 +4,10 @@
 //
 // What RE2 20220601 refuses is refused here, and what it accepts is accepted, but for groups nested
 // deeper than LanguageLimits::pattern_depth_max. RE2's memory budget is not known here.
+//
+// One known difference: RE2 20220601 forgets the other case of a letter that ignores case where an
+// earlier alternative already holds the letter itself: it says that [a-z]|(?i:a) does not match
+// "A". Here it does, as it does in RE2 with the alternatives the other way round.
 #pragma once
 
 #include <string_view>

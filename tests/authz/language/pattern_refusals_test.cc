@@ -90,7 +90,8 @@ TEST(PatternRefusalsTest, TooLargeIsSaidWithLimitAndCulprit) {
   LanguageLimits limits;
   std::string deep(limits.pattern_depth_max + 1, '(');
   const Refusal kRows[] = {
-      {deep + "a" + std::string(deep.size(), ')'), "byte 1002", "pattern_depth_max"},
+      {deep + "a" + std::string(deep.size(), ')'), Concat("byte ", deep.size() + 1),
+       "pattern_depth_max"},
       {std::string(limits.pattern_bytes_max + 1, 'a'), "4097 bytes", "pattern_bytes_max"},
       {"(?:a|b)*a(?:a|b){20}", "pattern \"(?:a|b)*a", "dfa_states_max"},
       {".*x.{1000}", "pattern \".*x", "dfa_states_max"},
