@@ -10,6 +10,17 @@ namespace countersign::authz::language {
 
 // ByteSet is a plain value of 32 bytes.
 class ByteSet {
+ private:
+  // Stands before its uses in constant expressions, where clang asks for its definition.
+  template <class Operation>
+  constexpr ByteSet Combine(const ByteSet& other, Operation operation) const {
+    ByteSet result;
+    for (size_t i = 0; i < words_.size(); ++i) {
+      result.words_[i] = operation(words_[i], other.words_[i]);
+    }
+    return result;
+  }
+
  public:
   constexpr ByteSet() = default;
   static constexpr ByteSet All() { return ByteSet().Complement(); }
@@ -63,14 +74,6 @@ class ByteSet {
   }
 
  private:
-  template <class Operation>
-  constexpr ByteSet Combine(const ByteSet& other, Operation operation) const {
-    ByteSet result;
-    for (size_t i = 0; i < words_.size(); ++i) {
-      result.words_[i] = operation(words_[i], other.words_[i]);
-    }
-    return result;
-  }
   std::array<uint64_t, 4> words_ = {};
 };
 

@@ -96,7 +96,7 @@ class Product {
 
   // The verdict of every text from here on, where one side alone settles it.
   std::optional<bool> FixedVerdict(Pair pair) const {
-    for (size_t verdict : {0, 1}) {
+    for (size_t verdict = 0; verdict < 2; ++verdict) {
       bool in = verdict == 1;
       if (pair.in_a == a_sinks_[verdict] &&
           Verdict(truth_, in, false) == Verdict(truth_, in, true)) {
