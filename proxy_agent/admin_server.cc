@@ -43,7 +43,8 @@ StatusOr<std::unique_ptr<AdminServer>> AdminServer::Start(const Address& address
   if (!address.is_loopback()) {
     return InvalidArgument("admin address ", address.text(), " is not a loopback address");
   }
-  Fd fd(socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
+  // Non-blocking: a connection that is gone before it is accepted must not hold the thread.
+  Fd fd(socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const int one = 1;
   sockaddr_storage bound = {};
   socklen_t size = sizeof(bound);
@@ -76,8 +77,11 @@ void AdminServer::Run() {
   while (true) {
     std::array<pollfd, 2> waits = {{{.fd = socket_.get(), .events = POLLIN, .revents = 0},
                                     {.fd = stop_.fd(), .events = POLLIN, .revents = 0}}};
-    if (poll(waits.data(), waits.size(), -1) < 0 && errno != EINTR) {
-      return;
+    if (poll(waits.data(), waits.size(), -1) < 0) {
+      if (errno != EINTR) {
+        return;
+      }
+      continue;
     }
     if (waits[1].revents != 0) {
       return;

@@ -114,6 +114,10 @@ void Arrival::AdvanceHandshake() {
     }
     return Refuse();
   }
+  if (!tls.StillTrusted(worker_.snapshot().identity->verifier())) {
+    metrics.handshake_failures[static_cast<size_t>(TlsFailure::kPeerRefused)].Add();
+    return Refuse();
+  }
   metrics.handshakes.Add();
   metrics.handshake_latency.Observe(static_cast<uint64_t>((worker_.loop().now() - began_).count()) /
                                     1000);

@@ -1,7 +1,5 @@
 #include "proxy_agent/configuration.h"
 
-#include <netdb.h>
-
 #include <algorithm>
 #include <map>
 
@@ -16,35 +14,7 @@ using authz::Route;
 using authz::Service;
 using authz::ServicePort;
 
-// A name is looked up when the configuration arrives, off the data path. A name that is unknown now
-// leaves the service without that endpoint, which narrows; it does not refuse the configuration.
-std::vector<Address> Resolve(std::string_view name_and_port) {
-  std::vector<Address> found;
-  const size_t colon = name_and_port.rfind(':');
-  if (colon == std::string_view::npos) {
-    return found;
-  }
-  addrinfo hints = {};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* list = nullptr;
-  const std::string name(name_and_port.substr(0, colon));
-  const std::string port(name_and_port.substr(colon + 1));
-  if (const int error = getaddrinfo(name.c_str(), port.c_str(), &hints, &list); error != 0) {
-    LogWarning("endpoint name not resolved",
-               {{"name", name_and_port}, {"error", gai_strerror(error)}});
-    return found;
-  }
-  for (const addrinfo* item = list; item != nullptr; item = item->ai_next) {
-    sockaddr_storage storage = {};
-    std::copy_n(reinterpret_cast<const char*>(item->ai_addr), item->ai_addrlen,
-                reinterpret_cast<char*>(&storage));
-    found.push_back(Address::FromSockaddr(storage, item->ai_addrlen));
-  }
-  freeaddrinfo(list);
-  return found;
-}
-
-StatusOr<Cluster> MakeCluster(const Service& service, std::string_view port) {
+StatusOr<Cluster> MakeCluster(const Service& service, std::string_view port, EndpointNames& names) {
   Cluster cluster;
   cluster.service = service.name;
   ASSIGN_OR_RETURN(const identity::SpiffeId peer, identity::SpiffeId::Parse(service.workload_id));
@@ -53,8 +23,8 @@ StatusOr<Cluster> MakeCluster(const Service& service, std::string_view port) {
       continue;
     }
     if (endpoint.dns) {
-      for (Address& address : Resolve(endpoint.address)) {
-        cluster.endpoints.push_back({std::move(address), peer});
+      for (const Address& address : names.Of(endpoint.address)) {
+        cluster.endpoints.push_back({address, peer});
       }
       continue;
     }
@@ -68,8 +38,8 @@ StatusOr<Cluster> MakeCluster(const Service& service, std::string_view port) {
 class DoorMaker {
  public:
   DoorMaker(const identity::SpiffeId& workload, const InstanceOptions& options,
-            std::optional<uint32_t> application_uid)
-      : workload_(workload), options_(options), application_uid_(application_uid) {}
+            std::optional<uint32_t> application_uid, EndpointNames& names)
+      : workload_(workload), options_(options), application_uid_(application_uid), names_(names) {}
 
   Status Load(const ConfigurationSource& source) {
     for (const std::string& document : source.services) {
@@ -195,7 +165,7 @@ class DoorMaker {
   }
 
   Status AddClusters(const Service& service, const ServicePort& port, Door& door) {
-    ASSIGN_OR_RETURN(Cluster own, MakeCluster(service, port.name));
+    ASSIGN_OR_RETURN(Cluster own, MakeCluster(service, port.name, names_));
     door.clusters.push_back(std::move(own));
     const auto route = routes_.find(service.name);
     if (route == routes_.end()) {
@@ -214,7 +184,7 @@ class DoorMaker {
           return InvalidArgument("route ", Quoted(route->second.name), " splits to service ",
                                  Quoted(split.service), ", which is not known here");
         }
-        ASSIGN_OR_RETURN(Cluster cluster, MakeCluster(target->second, port.name));
+        ASSIGN_OR_RETURN(Cluster cluster, MakeCluster(target->second, port.name, names_));
         door.clusters.push_back(std::move(cluster));
       }
     }
@@ -238,6 +208,7 @@ class DoorMaker {
   const identity::SpiffeId& workload_;
   const InstanceOptions& options_;
   std::optional<uint32_t> application_uid_;
+  EndpointNames& names_;
   std::map<std::string, Service, std::less<>> services_;
   std::map<std::string, Route, std::less<>> routes_;
 };
@@ -266,7 +237,7 @@ Status AddOverride(std::map<std::string, std::string, std::less<>>& into, std::s
 }
 
 StatusOr<std::shared_ptr<const Configuration>> Configuration::Create(
-    const ConfigurationSource& source, const InstanceOptions& options) {
+    const ConfigurationSource& source, const InstanceOptions& options, EndpointNames& names) {
   if (source.services.size() + source.routes.size() > ConfigurationLimits::kDocumentsMax) {
     return ResourceExhausted("configuration has ", source.services.size() + source.routes.size(),
                              " documents, at most ", ConfigurationLimits::kDocumentsMax);
@@ -291,7 +262,7 @@ StatusOr<std::shared_ptr<const Configuration>> Configuration::Create(
         {.set = digest.set, .version = digest.version, .digest = binary});
   }
 
-  DoorMaker maker(made->workload_, options, source.application_uid);
+  DoorMaker maker(made->workload_, options, source.application_uid, names);
   RETURN_IF_ERROR(maker.Load(source));
   ASSIGN_OR_RETURN(made->doors_, maker.Make());
   ASSIGN_OR_RETURN(made->routes_, RouteTable::Compile(maker.Routes()));

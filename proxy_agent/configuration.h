@@ -14,6 +14,7 @@
 #include "authz/engine/compiled_policy.h"
 #include "identity/spiffe_id.h"
 #include "proxy_agent/door.h"
+#include "proxy_agent/endpoint_names.h"
 #include "proxy_agent/instance_options.h"
 #include "proxy_agent/route/route_table.h"
 
@@ -53,7 +54,8 @@ class Configuration {
   };
 
   static StatusOr<std::shared_ptr<const Configuration>> Create(const ConfigurationSource& source,
-                                                               const InstanceOptions& options);
+                                                               const InstanceOptions& options,
+                                                               EndpointNames& names);
 
   uint64_t version() const { return version_; }
   const identity::SpiffeId& workload() const { return workload_; }

@@ -142,20 +142,23 @@ void Exchange::AwaitVerdict() {
 
 authz::Verdict Exchange::Judge() {
   authz::Authorizer& authorizer = worker_.authorizer();
-  const Door& door = *door_;
-  if (!worker_.MayServe()) {
+  // The door of today: a configuration may have closed or narrowed it since the request came in.
+  const Door* current = worker_.CurrentDoor(server_->origin(), *door_);
+  if (!worker_.MayServe() || current == nullptr) {
     return Refusal(authz::Reason::kNotReady);
   }
+  const Door& door = *current;
   if (door.direction == Direction::kOutbound) {
-    // The reach of today: a configuration may have closed the door since the request came in.
-    const Door* current = worker_.CurrentDoor(server_->origin(), door);
-    if (current == nullptr || !current->reach.has_value() || !server_->origin().local.has_value()) {
+    if (!door.reach.has_value() || !server_->origin().local.has_value()) {
       return Refusal(authz::Reason::kLocalCallerRefused);
     }
-    return authorizer.AuthorizeOutbound(*server_->origin().local, *current->reach);
+    return authorizer.AuthorizeOutbound(*server_->origin().local, *door.reach);
   }
   const identity::VerifiedPeer* peer = server_->peer();
-  const bool anonymous_may_ask = door.tls != authz::PortTls::kMesh;
+  // Plaintext comes to an edge port for its probes alone.
+  const bool sealed = server_->sealed();
+  const bool anonymous_may_ask =
+      door.tls == authz::PortTls::kPermissive || (door.tls == authz::PortTls::kEdge && sealed);
   if (!door.probes.empty() || (peer == nullptr && !anonymous_may_ask)) {
     // On a mesh port nobody but an exempt probe passes without an identity.
     authz::Verdict probe = authorizer.AuthorizeProbe(request_, door.probes);
@@ -282,6 +285,13 @@ void Exchange::Reset() {
 void Exchange::DropUpstream() {
   if (attempt_.connection != nullptr) {
     std::exchange(attempt_.connection, nullptr)->Abandon();
+  }
+}
+
+void Exchange::Refused(int status) {
+  if (state_ != State::kDone) {
+    status_ = status;
+    Finish(CutReason::kNone);
   }
 }
 

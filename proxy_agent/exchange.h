@@ -46,10 +46,12 @@ class Exchange final : private UpstreamUser, private Revisable, private Deadline
              http::End end);
   // What the caller's connection tells.
   void OnRequestBody(std::string_view data);
-  void OnRequestEnd(std::span<const http::Header> trailers);
+  void OnRequestEnd();
   void OnCallerDrained();
   // Cut ends the exchange from outside: its connection goes, or its verdict fell.
   void Cut(CutReason reason);
+  // Refused ends it because the rest of the request is malformed; the caller was told so.
+  void Refused(int status);
   bool done() const { return state_ == State::kDone; }
 
  private:
@@ -72,6 +74,9 @@ class Exchange final : private UpstreamUser, private Revisable, private Deadline
   void AwaitUpstream();
   bool ChooseRoute();
   bool ChooseUpstream(UpstreamTarget& target);
+  // They tell the balancer that this try's endpoint answered, or did not.
+  void PraiseEndpoint();
+  void BlameEndpoint();
   bool RenewPermit();
   void ForwardRequest();
   http::OutgoingRequest MakeOutgoing() const;

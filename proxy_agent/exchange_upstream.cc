@@ -110,11 +110,18 @@ void Exchange::AwaitUpstream() {
   }
 }
 
-void Exchange::OnConnected() {
+void Exchange::OnConnected() { ForwardRequest(); }
+
+void Exchange::PraiseEndpoint() {
   if (cluster_ != nullptr && attempt_.endpoint.has_value()) {
-    worker_.router().OnConnectSuccess(*cluster_, *attempt_.endpoint);
+    worker_.router().OnSuccess(*cluster_, *attempt_.endpoint);
   }
-  ForwardRequest();
+}
+
+void Exchange::BlameEndpoint() {
+  if (cluster_ != nullptr && attempt_.endpoint.has_value()) {
+    worker_.router().OnFailure(*cluster_, *attempt_.endpoint, worker_.loop().now());
+  }
 }
 
 http::OutgoingRequest Exchange::MakeOutgoing() const {
@@ -219,11 +226,12 @@ void Exchange::OnRequestBody(std::string_view data) {
   }
 }
 
-void Exchange::OnRequestEnd(std::span<const http::Header> trailers) {
+// Trailers come after the verdict, so nobody judged them: they end here. An application that reads
+// them into its headers would be told what a rule forbids.
+void Exchange::OnRequestEnd() {
   request_ended_ = true;
-  replayable_ = replayable_ && trailers.empty();
   if (attempt_.connection != nullptr && state_ != State::kAwaitUpstream) {
-    attempt_.connection->SendEnd(trailers);
+    attempt_.connection->SendEnd({});
   }
 }
 
@@ -267,6 +275,7 @@ void Exchange::OnResponseHead(http::ClientEvent& event) {
   const http::ResponseHead& head = *event.head;
   hold_body_ = false;
   try_deadline_.Clear();
+  PraiseEndpoint();
   if (rule_ != nullptr && rule_->retry.RetriesStatus(static_cast<uint16_t>(head.status)) &&
       MayTryAgain(UpstreamFailure::kNone, static_cast<uint16_t>(head.status))) {
     DropUpstream();  // This response is held back; the next try's may be better.
@@ -289,6 +298,7 @@ void Exchange::OnResponseHead(http::ClientEvent& event) {
 }
 
 void Exchange::OnSwitched(http::ClientEvent& event) {
+  PraiseEndpoint();
   try_deadline_.Clear();
   request_deadline_.Clear();  // A tunnel lives by progress, not by a request's time.
   status_ = event.head->status;
@@ -321,9 +331,7 @@ void Exchange::EndResponse() {
 
 void Exchange::OnConnectFailed(UpstreamFailure failure) {
   attempt_.connection = nullptr;
-  if (cluster_ != nullptr && attempt_.endpoint.has_value()) {
-    worker_.router().OnConnectFailure(*cluster_, *attempt_.endpoint, worker_.loop().now());
-  }
+  BlameEndpoint();
   TryAgainOrFail(failure);
 }
 
@@ -331,6 +339,9 @@ void Exchange::OnUpstreamLost(UpstreamFailure failure) {
   attempt_.connection = nullptr;
   if (head_sent_) {
     return Finish(CutReason::kUpstreamGone);
+  }
+  if (!stale_) {  // A pooled connection ends when its peer finds it idle too long.
+    BlameEndpoint();
   }
   TryAgainOrFail(failure);
 }
@@ -457,6 +468,9 @@ void Exchange::OnDeadline(Deadline& which) {
     return Finish(CutReason::kDeadline);
   }
   worker_.metrics().upstream_failures[static_cast<size_t>(UpstreamFailure::kTimeout)].Add();
+  if (request_ended_ || state_ == State::kAwaitUpstream) {  // Else the caller may be the slow one.
+    BlameEndpoint();
+  }
   if (&which == &try_deadline_) {
     return TryAgainOrFail(UpstreamFailure::kTimeout);
   }

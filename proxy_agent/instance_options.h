@@ -1,10 +1,12 @@
 // InstanceOptions: what the command line changes for this one instance of a Service.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <string>
 
 #include "base/status.h"
+#include "proxy_agent/endpoint_names.h"
 
 namespace countersign::proxy {
 
@@ -17,6 +19,10 @@ struct InstanceOptions {
   std::map<std::string, std::string, std::less<>> application =
       {};                                                      // Port name -> where it listens.
   std::map<std::string, std::string, std::less<>> reach = {};  // Service name -> local address.
+  // Names of endpoints are looked up again this often: as long as records of services that move
+  // commonly live.
+  std::chrono::milliseconds names_period{30'000};
+  EndpointNames::Lookup lookup = &EndpointNames::SystemLookup;
 };
 
 // AddOverride reads "NAME=VALUE" into one of the maps; a second value for a name is an error.

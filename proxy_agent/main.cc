@@ -1,5 +1,6 @@
 // countersign-proxy: enforces identity and policy beside one workload.
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <CLI/CLI.hpp>
@@ -50,6 +51,15 @@ Status ReadOverrides(RunFlags& flags) {
   return absl::OkStatus();
 }
 
+// A connection costs a descriptor; the soft limit of 1024 is for programs that use select.
+void RaiseDescriptorLimit() {
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+  }
+}
+
 // Signals are taken by the main thread alone; the other threads inherit the mask.
 sigset_t BlockSignals() {
   sigset_t signals;
@@ -80,6 +90,7 @@ Status Serve(RunFlags flags) {
   ConfigureLog("countersign-proxy", format, level);
   IgnoreSigpipe();
   umask(077);
+  RaiseDescriptorLimit();
   const sigset_t signals = BlockSignals();
 
   ASSIGN_OR_RETURN(const Address admin_address, Address::Parse(flags.admin));

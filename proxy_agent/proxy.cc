@@ -43,6 +43,7 @@ StatusOr<std::unique_ptr<Proxy>> Proxy::Create(InstanceOptions options, const Cl
     worker->Start();
     proxy->workers_.push_back(std::move(worker));
   }
+  proxy->refresher_ = std::thread([raw = proxy.get()] { raw->RefreshNames(); });
   return proxy;
 }
 
@@ -60,8 +61,43 @@ void Proxy::Stop() {
   for (const std::unique_ptr<Worker>& worker : workers_) {
     worker->Stop();
   }
+  {
+    std::lock_guard lock(mutex_);
+    handover_.reset();
+    stopping_ = true;
+  }
+  stop_.notify_all();
+  if (refresher_.joinable()) {
+    refresher_.join();
+  }
+}
+
+void Proxy::RefreshNames() {
+  std::unique_lock lock(mutex_);
+  while (!stop_.wait_for(lock, options_.names_period, [this] { return stopping_; })) {
+    lock.unlock();
+    RefreshNamesOnce();
+    lock.lock();
+  }
+}
+
+void Proxy::RefreshNamesOnce() {
+  EndpointNames::Known before;
+  {
+    std::lock_guard lock(mutex_);
+    before = names_;
+  }
+  // Without the lock: a resolver may take its time, an SVID must not wait for it.
+  EndpointNames::Known found = EndpointNames::LookUpAgain(before, options_.lookup);
   std::lock_guard lock(mutex_);
-  handover_.reset();
+  if (found == before || names_ != before) {
+    return;  // Nothing moved, or a configuration came meanwhile.
+  }
+  LogInfo("endpoints moved", {{"names", found.size()}});
+  names_ = std::move(found);
+  if (const Status taken = Take(source_); !taken.ok()) {
+    LogWarning("configuration not made again", {{"error", taken}});
+  }
 }
 
 Status Proxy::OnIdentity(std::shared_ptr<const identity::X509Svid> svid,
@@ -86,7 +122,7 @@ Status Proxy::OnIdentity(std::shared_ptr<const identity::X509Svid> svid,
 Status Proxy::OnConfiguration(sds::ProxyConfigSnapshot snapshot) {
   std::lock_guard lock(mutex_);
   const uint64_t version = snapshot.version;
-  Status taken = Take(std::move(snapshot));
+  Status taken = Take(SourceOf(std::move(snapshot)));
   if (!taken.ok()) {
     ++config_refused_;
     last_refusal_ = std::string(Message(taken));
@@ -95,15 +131,15 @@ Status Proxy::OnConfiguration(sds::ProxyConfigSnapshot snapshot) {
   return taken;
 }
 
-Status Proxy::Take(sds::ProxyConfigSnapshot snapshot) {
+Status Proxy::Take(ConfigurationSource source) {
   const std::shared_ptr<const Snapshot> before = snapshots_.Get();
-  const std::string audit_socket = snapshot.audit_socket;
+  EndpointNames names(options_.lookup, names_);
   ASSIGN_OR_RETURN(std::shared_ptr<const Configuration> configuration,
-                   Configuration::Create(SourceOf(std::move(snapshot)), options_));
+                   Configuration::Create(source, options_, names));
   ASSIGN_OR_RETURN(std::shared_ptr<const ListenerSet> listeners,
                    ListenerSet::Create(configuration->doors(), workers_.size(),
                                        before->listeners.get(), given_));
-  RETURN_IF_ERROR(StartHandover(audit_socket));
+  RETURN_IF_ERROR(StartHandover(source.audit_socket));
   given_.clear();  // What no door wanted is closed.
   auto next = std::make_shared<Snapshot>(*before);
   next->config_generation = before->config_generation + 1;
@@ -113,6 +149,8 @@ Status Proxy::Take(sds::ProxyConfigSnapshot snapshot) {
                                   {"policy", configuration->policy()->digest()}});
   next->configuration = std::move(configuration);
   next->listeners = std::move(listeners);
+  names_ = names.known();
+  source_ = std::move(source);
   Publish(std::move(next));
   return absl::OkStatus();
 }

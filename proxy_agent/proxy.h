@@ -2,9 +2,11 @@
 // and answers on the admin port.
 #pragma once
 
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "audit/record/ring_handover.h"
@@ -50,7 +52,11 @@ class Proxy final : public sds::NodeObserver {
   // Publish hands `next` to the workers. REQUIRES mutex_.
   void Publish(std::shared_ptr<const Snapshot> next);
   Status StartHandover(const std::string& socket);
-  Status Take(sds::ProxyConfigSnapshot snapshot);
+  // Take makes `source` the configuration in force. REQUIRES mutex_.
+  Status Take(ConfigurationSource source);
+  // RefreshNames looks up the names of endpoints again, in a thread of its own.
+  void RefreshNames();
+  void RefreshNamesOnce();
   AdminAnswer AdminConfig() const;
   AdminAnswer AdminMetrics() const;
 
@@ -68,6 +74,11 @@ class Proxy final : public sds::NodeObserver {
   uint64_t identity_updates_ = 0;
   uint64_t config_refused_ = 0;
   std::string last_refusal_;
+  ConfigurationSource source_;  // What is in force was made of it.
+  EndpointNames::Known names_;
+  bool stopping_ = false;
+  std::condition_variable stop_;
+  std::thread refresher_;
 };
 
 }  // namespace countersign::proxy

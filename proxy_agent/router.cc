@@ -64,15 +64,15 @@ std::optional<size_t> Router::Next(const Cluster& cluster, MonotonicTime now,
   return tried.size() % cluster.endpoints.size();
 }
 
-void Router::OnConnectFailure(const Cluster& cluster, size_t endpoint, MonotonicTime now) {
+void Router::OnFailure(const Cluster& cluster, size_t endpoint, MonotonicTime now) {
   if (EndpointBalancer* balancer = BalancerOf(cluster)) {
-    balancer->OnConnectFailure(endpoint, now);
+    balancer->OnFailure(endpoint, now);
   }
 }
 
-void Router::OnConnectSuccess(const Cluster& cluster, size_t endpoint) {
+void Router::OnSuccess(const Cluster& cluster, size_t endpoint) {
   if (EndpointBalancer* balancer = BalancerOf(cluster)) {
-    balancer->OnConnectSuccess(endpoint);
+    balancer->OnSuccess(endpoint);
   }
 }
 

@@ -33,8 +33,8 @@ class Router {
   // Next is the endpoint for one more try, or nothing if there are none.
   std::optional<size_t> Next(const Cluster& cluster, MonotonicTime now,
                              std::span<const size_t> tried);
-  void OnConnectFailure(const Cluster& cluster, size_t endpoint, MonotonicTime now);
-  void OnConnectSuccess(const Cluster& cluster, size_t endpoint);
+  void OnFailure(const Cluster& cluster, size_t endpoint, MonotonicTime now);
+  void OnSuccess(const Cluster& cluster, size_t endpoint);
 
   void OnRequest(const RouteRule& rule, MonotonicTime now);
   // TryRetry refuses for a rule of an older configuration.

@@ -24,9 +24,12 @@ ServerConnection::ServerConnection(Worker& worker, Origin origin,
   if (const identity::VerifiedPeer* verified = peer()) {
     forwarded_client_cert_ = http::ForwardedClientCert(
         door().workload.str(), verified->chain_sha256(), verified->id().str());
+  }
+  if (transport_->tls() != nullptr) {
+    const WallTime own_end = worker_.snapshot().identity->svid().not_after();
     const WallTime now = worker_.loop().wall_now();
     const Lifetime lifetime =
-        Lifetime::Of(now, worker_.snapshot().identity->svid().not_after(), verified->not_after());
+        Lifetime::Of(now, own_end, peer() != nullptr ? peer()->not_after() : own_end);
     expiry_.Set(worker_.loop().now() + (lifetime.drain_at - now));
     cut_at_ = worker_.loop().now() + (lifetime.cut_at - now);
   }
@@ -69,14 +72,15 @@ void ServerConnection::AdvanceOpen() {
   if (exchange_ != nullptr && !transport_->Full()) {
     exchange_->OnCallerDrained();
   }
-  if (!held_.empty()) {
+  if (!held_.empty() && !Crammed()) {
     const std::string held = std::exchange(held_, std::string());
     if (!Feed(held)) {
       return;
     }
   }
   size_t budget = kLimits.turn_bytes_max;
-  while (state_ == State::kOpen && held_.empty() && !input_ended_ && transport_->MayRead()) {
+  while (state_ == State::kOpen && held_.empty() && !input_ended_ && !Crammed() &&
+         transport_->MayRead()) {
     const std::span<char> scratch = worker_.io().plain_scratch();
     size_t got = 0;
     const Transport::Io io = transport_->Read(scratch, got);
@@ -103,6 +107,10 @@ void ServerConnection::AdvanceOpen() {
 
 bool ServerConnection::Feed(std::string_view bytes) {
   while (state_ == State::kOpen) {
+    if (Crammed()) {
+      held_.assign(bytes);
+      return true;
+    }
     http::ServerEvent event;
     bytes.remove_prefix(codec_->Receive(bytes, event));
     if (event.kind == http::EventKind::kNeedMore) {
@@ -132,7 +140,7 @@ bool ServerConnection::Tell(http::ServerEvent& event) {
       break;
     case http::EventKind::kEnd:
       if (exchange_ != nullptr) {
-        exchange_->OnRequestEnd(event.trailers);
+        exchange_->OnRequestEnd();
       }
       break;
     case http::EventKind::kError:
@@ -154,6 +162,7 @@ bool ServerConnection::Tell(http::ServerEvent& event) {
 void ServerConnection::BeginExchange(http::ServerEvent& event) {
   in_head_ = false;
   asked_ = true;
+  deadline_.Clear();
   if (const std::shared_ptr<const Door> current = worker_.CurrentDoorOf(origin_)) {
     origin_.door = current;
   }
@@ -173,8 +182,11 @@ void ServerConnection::EndExchange() {
 void ServerConnection::RefuseMalformed(http::HttpError error) {
   worker_.metrics().http_errors[static_cast<size_t>(error)].Add();
   if (codec_->MayRefuse()) {
-    // Also while an exchange waits for its upstream: Linger cuts it off, the client learns why.
+    // Also while an exchange waits for its upstream: it is cut off, the client learns why.
     codec_->SendError(http::StatusOf(error), {}, {}, *this);
+    if (exchange_ != nullptr) {
+      exchange_->Refused(http::StatusOf(error));
+    }
     return Linger();
   }
   Cut(CutReason::kCallerGone);
@@ -191,7 +203,7 @@ void ServerConnection::OnInputEnd(Transport::Io how) {
     return Cut(CutReason::kCallerGone);
   }
   if (event.kind == http::EventKind::kEnd && exchange_ != nullptr) {
-    exchange_->OnRequestEnd(event.trailers);
+    exchange_->OnRequestEnd();
   }
   if (exchange_ == nullptr || codec_->Closing()) {
     Linger();
@@ -212,8 +224,9 @@ void ServerConnection::SetDeadline() {
     return;
   }
   if (!deadline_.set()) {
-    // Who shows no identity and asks nothing holds a place for nobody.
-    const bool unknown = !asked_ && peer() == nullptr && !origin_.local.has_value();
+    // Who shows no identity and asks nothing holds a place for nobody; nor does a probe.
+    const bool unknown = peer() == nullptr && !origin_.local.has_value() &&
+                         (!asked_ || door().tls == authz::PortTls::kMesh);
     deadline_.Set(worker_.loop().now() + (unknown ? kLimits.head_deadline : kLimits.idle_deadline));
   }
 }
@@ -298,7 +311,7 @@ void ServerConnection::AdvanceLingering() {
   if (transport_->broken() || (!waits_for_peer_ && transport_->writes_finished())) {
     return Close();
   }
-  while (true) {
+  for (size_t dropped = 0; dropped < kLimits.turn_bytes_max;) {
     const std::span<char> scratch = worker_.io().plain_scratch();
     size_t got = 0;
     const Transport::Io io = transport_->Read(scratch, got);
@@ -312,7 +325,9 @@ void ServerConnection::AdvanceLingering() {
       }
       return;
     }
+    dropped += got;
   }
+  worker_.loop().InTurn(turn_);  // The others come first, and the deadline.
 }
 
 void ServerConnection::Close() {

@@ -38,6 +38,8 @@ class ServerConnection final : public Connection,
   // peer is null for callers without a verified identity.
   const identity::VerifiedPeer* peer() const;
   std::string_view sni() const;
+  // sealed: TLS is spoken on it.
+  bool sealed() const { return std::as_const(*transport_).tls() != nullptr; }
   // forwarded_client_cert is the header that tells the application who calls; empty: nobody known.
   const std::string& forwarded_client_cert() const { return forwarded_client_cert_; }
   authz::ConnectionView& view() { return view_; }
@@ -68,6 +70,8 @@ class ServerConnection final : public Connection,
 
   void AdvanceOpen();
   void AdvanceLingering();
+  // Crammed: the caller does not take its answers, so nothing new is taken from it.
+  bool Crammed() const { return exchange_ == nullptr && transport_->Full(); }
   // Feed gives bytes to the codec; false if reading should stop.
   bool Feed(std::string_view bytes);
   bool Tell(http::ServerEvent& event);

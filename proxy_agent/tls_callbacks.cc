@@ -105,11 +105,15 @@ int TlsCallbacks::SelectAlpn(SSL* ssl, const unsigned char** out, unsigned char*
   return SSL_TLSEXT_ERR_OK;
 }
 
-// Counts the peer's requests for new keys; each costs us a key derivation and an answer.
+// Counts the peer's requests for new keys and its tickets; each costs us a key derivation, and the
+// answer to it or its place in memory.
 void TlsCallbacks::OnMessage(int write, int /*version*/, int content_type, const void* bytes,
                              size_t size, SSL* ssl, void* /*arg*/) {
-  if (write == 0 && content_type == SSL3_RT_HANDSHAKE && size > 0 &&
-      *static_cast<const unsigned char*>(bytes) == SSL3_MT_KEY_UPDATE) {
+  if (write != 0 || content_type != SSL3_RT_HANDSHAKE || size == 0) {
+    return;
+  }
+  const unsigned char type = *static_cast<const unsigned char*>(bytes);
+  if (type == SSL3_MT_KEY_UPDATE || type == SSL3_MT_NEWSESSION_TICKET) {
     TlsEngine& engine = EngineOf(ssl);
     if (++engine.key_updates_ > kLimits.key_updates_max) {
       engine.failure_ = TlsFailure::kKeyUpdates;

@@ -172,6 +172,10 @@ bool TlsEngine::VerifyAgain(const identity::PeerVerifier& verifier) const {
   return verifier.Verify(views, role, clock_.Now()).ok();
 }
 
+bool TlsEngine::StillTrusted(const identity::PeerVerifier& verifier) const {
+  return &context_->verifier() == &verifier || VerifyAgain(verifier);
+}
+
 TlsEngine::Io TlsEngine::Fail(int ssl_error) {
   switch (ssl_error) {
     case SSL_ERROR_WANT_READ:

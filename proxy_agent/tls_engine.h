@@ -68,6 +68,9 @@ class TlsEngine {
   std::string_view sni() const { return sni_; }
   // VerifyAgain asks another verifier about the chain that the peer presented.
   bool VerifyAgain(const identity::PeerVerifier& verifier) const;
+  // StillTrusted asks it if it is another one than the handshake's: a sweep finds only what was
+  // established, so whoever was shaking hands is asked here.
+  bool StillTrusted(const identity::PeerVerifier& verifier) const;
 
   TlsFailure failure() const { return failure_; }
   std::optional<identity::VerifyError> verify_error() const { return verify_error_; }

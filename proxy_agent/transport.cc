@@ -17,6 +17,7 @@ Transport::Transport(WorkerIo& io, Fd fd, Connected connected)
       out_(io.blocks),
       sealed_(io.blocks),
       flush_(*this),
+      wake_(*this),
       out_bytes_max_(kLimits.out_bytes_max),
       connected_(connected == Connected::kYes),
       writable_(connected_) {}
@@ -168,9 +169,10 @@ Transport::Io Transport::ReadTls(std::span<char> into, size_t& got) {
 
 Transport::Io Transport::Drop() {
   Io io = Io::kOk;
-  while (io == Io::kOk) {
+  for (size_t dropped = 0; io == Io::kOk && dropped < kLimits.turn_bytes_max;) {
     size_t got = 0;
     io = Receive(io_.sealed_scratch(), got);
+    dropped += got;
   }
   return io;
 }
@@ -199,7 +201,13 @@ void Transport::Close() {
   sealed_.Clear();
 }
 
-void Transport::OnTurn(Turn& /*which*/) {
+void Transport::OnTurn(Turn& which) {
+  if (&which == &wake_) {
+    if (owner_ != nullptr) {
+      owner_->Advance();
+    }
+    return;
+  }
   const bool was_full = Full();
   const bool was_crowded = Crowded();
   const bool was_broken = broken_;
@@ -207,8 +215,8 @@ void Transport::OnTurn(Turn& /*which*/) {
   Flush();
   const bool changed = (was_full && !Full()) || (was_crowded && !Crowded()) ||
                        broken_ != was_broken || finished_ != was_finished;
-  if (changed && owner_ != nullptr) {
-    owner_->Advance();
+  if (changed) {
+    io_.loop.InTurn(wake_);
   }
 }
 

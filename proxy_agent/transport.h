@@ -56,7 +56,8 @@ class Transport final : public Mortal, private EventHandler, private Turn::Owner
   Io Read(std::span<char> into, size_t& got);
   // MayRead is false if Read would surely find nothing.
   bool MayRead() const { return readable_ || (tls_ && !tls_->wants_input()); }
-  // Drop reads and forgets what arrived, below TLS; kEnd or kCut at the end.
+  // Drop reads and forgets what arrived, below TLS; kEnd or kCut at the end, kOk if there was more
+  // than one turn may take.
   Io Drop();
   // Write gathers; it leaves with the batch.
   void Write(std::string_view bytes);
@@ -98,6 +99,8 @@ class Transport final : public Mortal, private EventHandler, private Turn::Owner
   BlockChain sealed_;  // TLS records that wait for the socket.
   std::optional<TlsEngine> tls_;
   Turn flush_;
+  Turn
+      wake_;  // Tells the owner what a flush changed; in the next batch, so that others come first.
   size_t out_bytes_max_;
   uint64_t bytes_in_ = 0;
   uint64_t bytes_out_ = 0;

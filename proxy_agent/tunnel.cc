@@ -76,7 +76,9 @@ authz::Verdict Tunnel::Judge() {
     return Refusal(authz::Reason::kNotReady);
   }
   if (door.direction == Direction::kOutbound) {
-    if (!current->reach.has_value() || !origin_.local.has_value()) {
+    // Another callee than the one that was dialled is another service.
+    if (!current->reach.has_value() || !origin_.local.has_value() ||
+        current->callee != door.callee) {
       return Refusal(authz::Reason::kLocalCallerRefused);
     }
     return authorizer.AuthorizeOutbound(*origin_.local, *current->reach);
@@ -85,7 +87,8 @@ authz::Verdict Tunnel::Judge() {
   if (const identity::VerifiedPeer* peer = PeerOf(*caller_)) {
     return authorizer.AuthorizeConnection(*peer, request_, now);
   }
-  if (door.tls == authz::PortTls::kMesh) {
+  const bool sealed = std::as_const(*caller_).tls() != nullptr;
+  if (current->tls == authz::PortTls::kMesh || (current->tls == authz::PortTls::kEdge && !sealed)) {
     return Refusal(authz::Reason::kNoRuleMatched);
   }
   return authorizer.AuthorizeConnection(authz::Anonymous(), request_, now);
@@ -130,7 +133,7 @@ void Tunnel::NextEndpointOrClose(UpstreamFailure failure) {
   const Door& door = *origin_.door;
   if (door.direction == Direction::kOutbound && !tried_.empty()) {
     const Cluster& cluster = door.clusters.front();
-    worker_.router().OnConnectFailure(cluster, tried_.back(), worker_.loop().now());
+    worker_.router().OnFailure(cluster, tried_.back(), worker_.loop().now());
     if (tried_.size() < cluster.endpoints.size()) {
       return DialNext();
     }
@@ -179,8 +182,11 @@ void Tunnel::AdvanceUpstream() {
   }
   if (const TlsEngine* tls = upstream_->tls()) {
     WorkerMetrics& metrics = worker_.metrics();
-    if (io != Transport::Io::kOk || tls->alpn() != kAlpnTcp) {
-      const TlsFailure why = io == Transport::Io::kOk ? TlsFailure::kAlpn : tls->failure();
+    const bool spoken = io == Transport::Io::kOk && tls->alpn() == kAlpnTcp;
+    if (!spoken || !tls->StillTrusted(worker_.snapshot().identity->verifier())) {
+      const TlsFailure why = spoken                     ? TlsFailure::kPeerRefused
+                             : io == Transport::Io::kOk ? TlsFailure::kAlpn
+                                                        : tls->failure();
       metrics.handshake_failures[static_cast<size_t>(why)].Add();
       return NextEndpointOrClose(UpstreamFailure::kHandshake);
     }
@@ -203,7 +209,7 @@ void Tunnel::Forward(authz::Permit permit) {
   }
   state_ = State::kOpen;
   if (!tried_.empty()) {
-    worker_.router().OnConnectSuccess(origin_.door->clusters.front(), tried_.back());
+    worker_.router().OnSuccess(origin_.door->clusters.front(), tried_.back());
   }
   deadline_.Set(worker_.loop().now() + kLimits.idle_deadline);
   Relay();
@@ -258,11 +264,13 @@ bool Tunnel::Pump(Transport& from, Transport& to, bool& ended, uint64_t& bytes) 
 
 // A tunnel has no moment between two requests to end at, so it runs until an identity ends.
 void Tunnel::SetExpiry(const Transport& transport) {
-  const identity::VerifiedPeer* peer = PeerOf(transport);
-  if (peer == nullptr) {
+  if (transport.tls() == nullptr) {
     return;
   }
-  const WallTime end = std::min(worker_.snapshot().identity->svid().not_after(), peer->not_after());
+  WallTime end = worker_.snapshot().identity->svid().not_after();
+  if (const identity::VerifiedPeer* peer = PeerOf(transport)) {
+    end = std::min(end, peer->not_after());
+  }
   const MonotonicTime at = worker_.loop().now() + (end - worker_.loop().wall_now());
   if (!expiry_.set() || at < expiry_.at()) {
     expiry_.Set(at);

@@ -90,8 +90,12 @@ void UpstreamConnection::AdvanceHandshake() {
     metrics.handshake_failures[static_cast<size_t>(TlsFailure::kAlpn)].Add();
     return Fail(UpstreamFailure::kHandshake);
   }
-  const WallTime now = worker_.loop().wall_now();
   const std::shared_ptr<const OwnIdentity>& identity = worker_.snapshot().identity;
+  if (!tls.StillTrusted(identity->verifier())) {
+    metrics.handshake_failures[static_cast<size_t>(TlsFailure::kPeerRefused)].Add();
+    return Fail(UpstreamFailure::kHandshake);
+  }
+  const WallTime now = worker_.loop().wall_now();
   const Lifetime lifetime =
       Lifetime::Of(now, identity->svid().not_after(), tls.peer()->not_after());
   retire_at_ = lifetime.retire_at;
@@ -143,13 +147,17 @@ void UpstreamConnection::AdvanceIdle() {
   if (worker_.upstream_users().Find(user_) != nullptr) {
     return;  // Acquired; the request is about to be forwarded.
   }
-  char byte = 0;
-  size_t got = 0;
-  if (transport_->Read({&byte, 1}, got) != Transport::Io::kWouldBlock) {
-    // Bytes that nobody asked for must never answer the next request.
+  if (!Silent()) {
     worker_.pool().Forget(*this);
     Close();
   }
+}
+
+// Bytes that nobody asked for must never answer the next request.
+bool UpstreamConnection::Silent() {
+  char byte = 0;
+  size_t got = 0;
+  return transport_->Read({&byte, 1}, got) == Transport::Io::kWouldBlock;
 }
 
 void UpstreamConnection::AdvanceBusy() {
@@ -253,7 +261,9 @@ bool UpstreamConnection::Fresh() const {
 void UpstreamConnection::Release() {
   ++use_;
   user_ = {};
-  if (!held_.empty() || !codec_->Reusable() || !Fresh()) {
+  // What was read up to a buffer's end may have more behind it, of which no event tells.
+  const bool more = transport_->MayRead() && !Silent();
+  if (more || !held_.empty() || !codec_->Reusable() || !Fresh()) {
     return Close();
   }
   state_ = State::kIdle;

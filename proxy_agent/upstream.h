@@ -133,6 +133,8 @@ class UpstreamConnection final : public Connection,
   void Fail(UpstreamFailure failure);
   void Cut(CutReason reason);
   void Close();
+  // Silent: nothing has come that nobody asked for.
+  bool Silent();
   bool Fresh() const;
 
   Worker& worker_;

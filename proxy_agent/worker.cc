@@ -271,13 +271,13 @@ std::shared_ptr<const Door> Worker::CurrentDoorOf(Origin& origin) const {
     return nullptr;
   }
   const Door* current = CurrentDoor(origin, *origin.door);
-  origin.config_generation = snapshot_->config_generation;
   for (const std::shared_ptr<const Door>& door : snapshot_->configuration->doors()) {
     if (door.get() == current) {
+      origin.config_generation = snapshot_->config_generation;
       return door;
     }
   }
-  return nullptr;
+  return nullptr;  // Closed: the origin stays of its old configuration, so that nobody trusts it.
 }
 
 void Worker::Keep(std::unique_ptr<Connection> connection) {

@@ -102,7 +102,7 @@ struct RequestHead : MessageHead {
   std::string_view method;
   std::string_view target;     // Path and query, or "*" (OPTIONS only). Not canonical yet.
   std::string_view authority;  // Host with its port, as received; never empty.
-  std::string_view upgrade;    // The protocol asked for, if `connection: upgrade`; else empty.
+  std::string_view upgrade;    // "websocket", if the peer asks for it; others are ignored.
   bool keep_alive = true;      // What the peer wishes; ServerCodec::KeepAlive() decides.
   bool expects_continue = false;
 

@@ -144,7 +144,9 @@ HttpError FinishRequest(const RequestFields& fields, const HttpLimits& limits,
   head.keep_alive = head.version == HttpVersion::kHttp11 && !framing.connection.close;
   if (head.version == HttpVersion::kHttp10) {
     head.expects_continue = false;  // RFC 9110 section 10.1.1: ignored in HTTP/1.0.
-  } else if (framing.connection.upgrade && framing.has_upgrade && !framing.upgrade.empty()) {
+  } else if (framing.connection.upgrade && EqualsIgnoringCase(framing.upgrade, "websocket")) {
+    // Every other protocol is ignored, as RFC 9110 section 7.8 allows: a switch to h2c or TLS would
+    // carry requests past the policy.
     head.upgrade = framing.upgrade;
     if (framing.chunked || framing.length > 0) {
       return HttpError::kUpgradeWithBody;

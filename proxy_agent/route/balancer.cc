@@ -53,7 +53,7 @@ std::optional<size_t> EndpointBalancer::Next(MonotonicTime now, std::span<const 
   return best;
 }
 
-void EndpointBalancer::OnConnectFailure(size_t endpoint, MonotonicTime now) {
+void EndpointBalancer::OnFailure(size_t endpoint, MonotonicTime now) {
   if (endpoint >= endpoints_.size()) {
     return;  // The list changed under an attempt.
   }
@@ -65,7 +65,7 @@ void EndpointBalancer::OnConnectFailure(size_t endpoint, MonotonicTime now) {
   e.ejected_until = now + e.last_ejection;
 }
 
-void EndpointBalancer::OnConnectSuccess(size_t endpoint) {
+void EndpointBalancer::OnSuccess(size_t endpoint) {
   if (endpoint < endpoints_.size()) {
     Endpoint& e = endpoints_[endpoint];
     e.failures = 0;

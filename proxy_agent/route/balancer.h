@@ -16,7 +16,7 @@ namespace countersign::proxy {
 
 // EjectionLimits says when an endpoint is passed over, and for how long.
 struct EjectionLimits {
-  uint32_t failures = 2;  // Consecutive connect failures: one may be a restart's last moment.
+  uint32_t failures = 2;  // Consecutive: one may be a restart's last moment.
   std::chrono::nanoseconds first = std::chrono::seconds(1);
   std::chrono::nanoseconds longest = std::chrono::seconds(30);  // Doubles up to this.
 };
@@ -36,8 +36,10 @@ class EndpointBalancer {
   // only if the list is empty.
   std::optional<size_t> Next(MonotonicTime now, std::span<const size_t> tried);
 
-  void OnConnectFailure(size_t endpoint, MonotonicTime now);
-  void OnConnectSuccess(size_t endpoint);
+  // OnFailure: it could not be connected to, gave no answer in time, or broke off before one.
+  void OnFailure(size_t endpoint, MonotonicTime now);
+  // OnSuccess: it answered, whatever it said. To be connected to is not yet to answer.
+  void OnSuccess(size_t endpoint);
 
   size_t size() const { return endpoints_.size(); }
   const std::string& address(size_t endpoint) const { return endpoints_[endpoint].address; }

@@ -187,6 +187,40 @@ TEST_F(ExchangeTest, ADeadEndpointCostsNoRequestWhileAnotherLives) {
   }
 }
 
+TEST_F(ExchangeTest, EndpointsThatMoveAreFoundByTheirName) {
+  Application application;
+  StartWith(application.address());
+  std::mutex mutex;
+  std::vector<Address> here = {*Address::Parse(FreeAddress())};
+  InstanceOptions options{.name = "test"};
+  options.names_period = std::chrono::milliseconds(20);
+  options.lookup = [&](const std::string& name) {
+    EXPECT_EQ(name, "orders.shop.internal:8443");
+    const std::lock_guard lock(mutex);
+    return here;
+  };
+  StatusOr<std::unique_ptr<Proxy>> web = Proxy::Create(options, Clock::System());
+  ASSERT_TRUE(web.ok()) << web.status();
+  ASSERT_TRUE((*web)->OnIdentity(ca_.Svid("/ns/prod/sa/web"), ca_.Bundles()).ok());
+  facts_.endpoints = "{ port: main, dns: 'orders.shop.internal:8443' }";
+  facts_.reach = FreeAddress();
+  ASSERT_TRUE((*web)->OnConfiguration(SnapshotOf(kWeb, Yaml(kWebReads), 2)).ok());
+  std::unique_ptr<TestStream> caller = Caller();
+  EXPECT_THAT(Ask(*caller), StartsWith("HTTP/1.1 503"));
+  {
+    const std::lock_guard lock(mutex);
+    here = {*Address::Parse(facts_.listen)};
+  }
+  EXPECT_TRUE(Eventually([&] { return Ask(*caller).starts_with("HTTP/1.1 200"); }));
+  {
+    const std::lock_guard lock(mutex);
+    here.clear();  // The resolver fails: what is known stays.
+  }
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_THAT(Ask(*caller), StartsWith("HTTP/1.1 200"));
+  }
+}
+
 TEST_F(ExchangeTest, A503IsTriedAgainWhereTheRouteSaysSo) {
   size_t asked = 0;
   const std::unique_ptr<TestServer> flaky = TestServer::Start("127.0.0.1:0", [&](TestStream& s) {
@@ -223,6 +257,81 @@ spec: { service: orders, rules: [{ timeout: { request: 300ms } }] }
 )");
   std::unique_ptr<TestStream> caller = Caller();
   EXPECT_THAT(Ask(*caller), StartsWith("HTTP/1.1 504"));
+}
+
+TEST_F(ExchangeTest, AnEndpointThatHangsIsPassedOver) {
+  Application application;
+  StartWith(application.address());
+  const std::shared_ptr<const identity::X509Svid> svid = ca_.Svid("/ns/prod/sa/orders");
+  auto tls = std::make_unique<TlsOptions>();
+  tls->identity = {.chain_pem = svid->ChainPem(), .key_pem = svid->KeyPem()};
+  tls->alpn = {"http/1.1"};
+  const std::unique_ptr<TestServer> hangs = TestServer::Start(
+      "127.0.0.1:0", [](TestStream& stream) { stream.ReadAll(std::chrono::minutes(1)); },
+      std::move(tls));
+  facts_.endpoints = Concat("'", hangs->address(), "', '", facts_.listen, "'");
+  further_ = R"(---
+apiVersion: countersign.dev/v1alpha1
+kind: Route
+metadata: { name: orders }
+spec: { service: orders, rules: [{ timeout: { request: 700ms } }] }
+)";
+  ASSERT_TRUE(web_->OnConfiguration(SnapshotOf(kWeb, Yaml(kWebReads), 2)).ok());
+  ASSERT_TRUE(Eventually([&] { return Metric(*web_, "countersign_proxy_config_version") == 2; }));
+  // By turns every second request would wait in vain.
+  std::unique_ptr<TestStream> caller = Caller();
+  int in_a_row = 0;
+  int lost = 0;
+  for (int i = 0; i < 40 && in_a_row < 4; ++i) {
+    const bool answered = Ask(*caller).starts_with("HTTP/1.1 200");
+    in_a_row = answered ? in_a_row + 1 : 0;
+    lost += answered ? 0 : 1;
+  }
+  EXPECT_EQ(in_a_row, 4);
+  EXPECT_GE(lost, 2) << "one time-out may be a slow request";
+}
+
+TEST_F(ExchangeTest, TrailersOfARequestEndAtTheProxy) {
+  const std::unique_ptr<TestServer> mirror = TestServer::Start("127.0.0.1:0", [](TestStream& s) {
+    const std::string head = s.ReadUntil("\r\n\r\n");
+    const size_t at = head.find("\r\n\r\n") + 4;
+    s.Unread(head.substr(at));
+    const std::string got = head.substr(0, at) + s.ReadUntil("\r\n\r\n");
+    s.Write(Concat("HTTP/1.1 200 OK\r\ncontent-length: ", got.size(), "\r\n\r\n", got));
+    s.ReadSome();
+  });
+  StartWith(mirror->address());
+  std::unique_ptr<TestStream> caller = Caller();
+  const std::string answer =
+      Ask(*caller,
+          "POST /orders/7 HTTP/1.1\r\nhost: orders\r\ntransfer-encoding: chunked\r\n\r\n"
+          "4\r\nbody\r\n0\r\nx-role: admin\r\n\r\n");
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 200 OK"));
+  EXPECT_THAT(answer, HasSubstr("4\r\nbody\r\n0\r\n\r\n"));
+  EXPECT_THAT(answer, ::testing::Not(HasSubstr("x-role")));
+}
+
+TEST_F(ExchangeTest, BytesBehindAFullBufferAnswerNobody) {
+  // One response that fills the proxy's read to its end, with another one behind it.
+  const std::string head = "HTTP/1.1 200 OK\r\ncontent-length: ";
+  const size_t body = 64 * 1024 - head.size() - 5 - 4;
+  const std::string both =
+      Concat(head, body, "\r\n\r\n", std::string(body, 'a'), head, "4\r\n\r\nevil");
+  const std::unique_ptr<TestServer> poisoner = TestServer::Start("127.0.0.1:0", [&](TestStream& s) {
+    std::string asked;
+    while (ReadRequest(s, asked)) {
+      s.Write(asked.find("/bad") != std::string::npos
+                  ? both
+                  : "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ngood");
+    }
+  });
+  StartWith(poisoner->address());
+  for (int i = 0; i < 20; ++i) {
+    std::unique_ptr<TestStream> caller = Caller();
+    ASSERT_THAT(Ask(*caller, "GET /orders/bad HTTP/1.1\r\nhost: orders\r\n\r\n"),
+                StartsWith("HTTP/1.1 200 OK"));
+    ASSERT_THAT(Ask(*caller), HasSubstr("good"));
+  }
 }
 
 TEST_F(ExchangeTest, BodiesPassWholeInBothDirections) {

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "base/status.h"
 #include "tests/proxy_agent/http/transcript.h"
 
 namespace countersign::proxy::http {
@@ -273,6 +274,16 @@ TEST_F(ServerFlowTest, AnUpgradedConnectionIsATunnel) {
   EXPECT_FALSE(codec_->Closing()) << "half closed";
   Finish(1);
   EXPECT_TRUE(codec_->Closing());
+}
+
+TEST_F(ServerFlowTest, AnUpgradeToWhatCarriesRequestsIsIgnored) {
+  for (const char* protocol : {"h2c", "HTTP/2.0", "TLS/1.0", "websocket, h2c", ""}) {
+    const ServerEvent event = Feed(Concat(
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: ", protocol, "\r\n\r\n"));
+    ASSERT_EQ(event.kind, EventKind::kHead) << protocol;
+    EXPECT_EQ(event.head->upgrade, "") << protocol;
+    codec_ = MakeHttp1ServerCodec(limits_, pools_, UnderscoreNames::kRefuse);
+  }
 }
 
 TEST_F(ServerFlowTest, BytesWithAnUpgradeAreRefused) {

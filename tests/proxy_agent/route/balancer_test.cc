@@ -26,7 +26,7 @@ class BalancerTest : public testing::Test {
     }
     return addresses;
   }
-  void Fail(size_t i) { balancer_.OnConnectFailure(i, clock_.Monotonic()); }
+  void Fail(size_t i) { balancer_.OnFailure(i, clock_.Monotonic()); }
 
   FakeClock clock_{WallTime()};
   EndpointBalancer balancer_{{"a", "b", "c"},
@@ -55,7 +55,7 @@ TEST_F(BalancerTest, EjectsAfterConsecutiveFailuresAndLetsBackIn) {
 
 TEST_F(BalancerTest, ASuccessForgivesEverything) {
   Fail(0);
-  balancer_.OnConnectSuccess(0);
+  balancer_.OnSuccess(0);
   Fail(0);
   EXPECT_FALSE(balancer_.Ejected(0, clock_.Monotonic()));
 }
@@ -101,8 +101,8 @@ TEST_F(BalancerTest, AnUpdateKeepsWhatIsKnown) {
   EXPECT_EQ(Turns(2), "dd");
   balancer_.Update({});
   EXPECT_EQ(Next(), "");
-  balancer_.OnConnectFailure(1, clock_.Monotonic());
-  balancer_.OnConnectSuccess(1);
+  balancer_.OnFailure(1, clock_.Monotonic());
+  balancer_.OnSuccess(1);
 }
 
 TEST(WeightedSplitTest, GivesEachServiceItsPart) {

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <sstream>
 
 #include "tests/proxy_agent/rules/proxy_fixture.h"
 
@@ -72,6 +73,19 @@ TEST_F(ProxyTest, RuleR39AHeadThatDribblesInHasADeadline) {
   ASSERT_TRUE(stream->Write("GET / HTTP/1.1\r\nHost: ord"));
   EXPECT_EQ(ReadReply(*stream, "GET", seconds(20)).status, 408);
   EXPECT_TRUE(stream->WaitForEnd());
+}
+
+TEST_F(ProxyTest, RuleR39ManyConnectionsFindDescriptors) {
+  StartInbound(kAllowWeb);
+  std::ifstream limits(Concat("/proc/", proxy_->pid(), "/limits"));
+  std::string line;
+  while (std::getline(limits, line) && !line.starts_with("Max open files")) {
+  }
+  std::istringstream words(line.substr(std::string_view("Max open files").size()));
+  std::string soft;
+  std::string hard;
+  words >> soft >> hard;
+  EXPECT_EQ(soft, hard);
 }
 
 TEST_F(ProxyTest, RuleR45AHandshakeHasADeadline) {

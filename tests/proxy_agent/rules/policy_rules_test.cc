@@ -182,6 +182,27 @@ TEST_F(ProxyTest, RuleR17AnAbsentIdentitySatisfiesNoIdentityPredicate) {
   EXPECT_EQ(Ask(*web, Get("/")).status, 200);
 }
 
+TEST_F(ProxyTest, RuleR15AStrictPortPassesNothingThatItCannotRecord) {
+  StartInbound(kAllowWeb, "audit: strict\n");
+  // Nobody collects the records, and a long path makes each of them long.
+  const std::string request = Get("/" + std::string(7000, 'a'));
+  const auto stream = Dial();
+  ASSERT_NE(stream, nullptr);
+  int status = 200;
+  size_t passed = 0;
+  while (status == 200 && passed < 5000) {
+    status = Ask(*stream, request).status;
+    passed += status == 200 ? 1 : 0;
+  }
+  ASSERT_EQ(status, 503);
+  EXPECT_GT(passed, 100u);
+  EXPECT_EQ(application_.Requests().size(), passed);
+  const auto other = Dial();
+  ASSERT_NE(other, nullptr);
+  EXPECT_EQ(Ask(*other, request).status, 503) << "on every connection";
+  EXPECT_EQ(application_.Requests().size(), passed);
+}
+
 TEST_F(ProxyTest, RuleR34TheUpstreamIsDialledOnlyAfterAnAllow) {
   const auto raw = EchoServer(Concat("unix:", dir_.File("raw.sock")));
   StartInbound(kAllowWeb);

@@ -127,6 +127,24 @@ TEST_F(UpstreamTest, RuleR33WhatIsSentBetweenProxiesIsMutualTls13) {
   EXPECT_EQ(client_chain, own_->chain_der());
 }
 
+TEST_F(UpstreamTest, RuleR45TicketsHaveABudget) {
+  const auto orders = TestServer::Start(
+      "127.0.0.1:0",
+      [&](TestStream& stream) {
+        ReadRequestText(stream);
+        for (int i = 0; i < 200; ++i) {
+          if (SSL_new_session_ticket(stream.native()) != 1 ||
+              SSL_do_handshake(stream.native()) != 1) {
+            return;
+          }
+        }
+        stream.Write(ReplyText("ok"));
+      },
+      As("/orders"));
+  StartOutbound(orders->address(), orders->address());
+  EXPECT_EQ(AskAt(to_orders_, Get("/")).status, 502);
+}
+
 TEST_F(UpstreamTest, RuleR44ABodyUntilCloseIsCompleteOnlyAfterCloseNotify) {
   bool clean = true;
   const auto orders = TestServer::Start(
