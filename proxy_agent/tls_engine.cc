@@ -3,6 +3,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+#include "authz/engine/canonical.h"
 #include "proxy_agent/tls_callbacks.h"
 
 namespace countersign::proxy {
@@ -92,7 +93,7 @@ TlsEngine::Io TlsEngine::Handshake() {
     return Io::kFailed;
   }
   if (const char* name = SSL_get_servername(ssl_, TLSEXT_NAMETYPE_host_name)) {
-    sni_ = name;
+    sni_ = authz::CanonicalSni(name);
   }
   established_ = true;
   return Io::kOk;

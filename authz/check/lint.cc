@@ -46,6 +46,12 @@ uint16_t PortNumber(std::string_view listen) {
 bool HasHttpField(const std::vector<Condition>& conditions) {
   return std::ranges::any_of(conditions, IsHttpOnly, &Condition::field);
 }
+// An HTTP exception saves no raw connection from a deny.
+bool HasHttpField(const Entry& entry) {
+  return HasHttpField(entry.all_of) || std::ranges::any_of(entry.except, [](const auto& exception) {
+           return HasHttpField(exception);
+         });
+}
 
 // Whether an entry of `to` can hold on this TCP port when its HTTP fields are taken as true.
 bool ReachesTcp(const Entry& entry, uint16_t port) {
@@ -72,7 +78,7 @@ bool ClosesTcp(const Rule& rule, uint16_t port) {
     return http_when;
   }
   return std::ranges::any_of(rule.to, [&](const Entry& entry) {
-    return (http_when || HasHttpField(entry.all_of)) && ReachesTcp(entry, port);
+    return (http_when || HasHttpField(entry)) && ReachesTcp(entry, port);
   });
 }
 

@@ -9,7 +9,8 @@ TestRequest::TestRequest(const PolicyTestCase::Request& source) : source_(source
   canonical_.callee = source_.workload;
   canonical_.caller = source_.caller;
   canonical_.port = source_.port;
-  canonical_.sni = source_.sni;
+  sni_ = CanonicalSni(source_.sni);
+  canonical_.sni = sni_;
   if (!source_.peer_ip.empty()) {
     // The loader let only addresses in; anything else stays absent, as for a Unix socket.
     if (StatusOr<IpAddress> address = ParseIpAddress(source_.peer_ip); address.ok()) {

@@ -26,6 +26,7 @@ class TestRequest {
  private:
   void TakeHttp();
   PolicyTestCase::Request source_;
+  std::string sni_;
   std::vector<char> path_;
   std::vector<char> host_;
   std::vector<NameValue> headers_;

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "authz/engine/limits.h"
@@ -70,6 +71,10 @@ struct CanonicalHost {
 };
 inline constexpr size_t kHostBufferBytes = 320;  // Enough for every host that is let in.
 CanonicalHost CanonicalizeHost(std::string_view value, std::span<char> buffer) noexcept;
+
+// CanonicalSni is a TLS server name as rules see it: DNS names have no case, and the dot at the end
+// says nothing (RFC 6066 section 3). What is no name stays recognisable.
+std::string CanonicalSni(std::string_view name);
 
 // ParsedQuery holds the decoded parameters in order; names and values lie in `bytes`.
 struct ParsedQuery {

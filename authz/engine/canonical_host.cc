@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "authz/engine/canonical.h"
@@ -81,6 +82,15 @@ bool WriteName(std::string_view name, std::span<char> buffer, size_t* size) {
 }
 
 }  // namespace
+
+std::string CanonicalSni(std::string_view name) {
+  std::string canonical(name);
+  std::transform(canonical.begin(), canonical.end(), canonical.begin(), LowerAscii);
+  if (canonical.ends_with('.')) {
+    canonical.pop_back();
+  }
+  return canonical;
+}
 
 CanonicalHost CanonicalizeHost(std::string_view value, std::span<char> buffer) noexcept {
   if (value.empty()) {

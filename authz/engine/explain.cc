@@ -190,7 +190,10 @@ Miss FindMiss(const PolicySets& sets, const CanonicalRequest& request, WallTime 
         }
         for (const LoweredBox& box : *boxes) {
           Failure failure = reader.Judge(box);
-          if (failure.count > 0 && (nearest.rule == kNoRule || Nearer(failure, nearest.failure))) {
+          if (failure.count == 0) {
+            return {};  // An allow matched: what it met is a deny, not a miss.
+          }
+          if (nearest.rule == kNoRule || Nearer(failure, nearest.failure)) {
             nearest = {.rule = first_rule + i, .boxes = boxes, .failure = failure};
           }
         }
@@ -266,7 +269,9 @@ Explanation Explain(const CompiledPolicy& policy, const CanonicalRequest& reques
   for (uint32_t rule : decision.matched) {
     explanation.matched.push_back(Reference(policy, rule));
   }
-  if (decision.effect == Effect::kDeny) {
+  // The other reasons refuse whatever the rules say.
+  bool by_rules = decision.reason == Reason::kNoRuleMatched || decision.reason == Reason::kDenyRule;
+  if (decision.effect == Effect::kDeny && by_rules) {
     Miss miss = FindMiss(policy.sets(), request, now);
     if (miss.rule != kNoRule) {
       explanation.nearest_miss = MissReport{.rule = Reference(policy, miss.rule),

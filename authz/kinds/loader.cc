@@ -100,14 +100,14 @@ class Assembler {
     if (file.broken && folder_group != nullptr) {
       folder_group->broken = true;
     }
-    SetGroup* only = nullptr;
+    size_t heads = 0;
     for (CheckedDocument& document : file.documents) {
       if (document.kind->name == "PolicySet") {
-        only = only == nullptr ? group_of_[&document] : nullptr;
+        // Where there is only one, it need not stand first.
+        current = ++heads == 1 ? group_of_[&document] : nullptr;
         group_of_[&document]->broken = group_of_[&document]->broken || file.broken;
       }
     }
-    current = has_head && only != nullptr ? only : current;
     for (CheckedDocument& document : file.documents) {
       if (document.kind->name == "PolicySet") {
         current = group_of_[&document];

@@ -1,6 +1,9 @@
 // Predicates over one coordinate: a literal, or a map with one of exact, under, prefix, suffix, re2
 // and present (semantics 3 of docs/policy.md).
+#include <arpa/inet.h>
+
 #include <algorithm>
+#include <array>
 
 #include "authz/kinds/nearest_word.h"
 #include "authz/kinds/path_text.h"
@@ -27,18 +30,30 @@ Status NoStar(std::string_view text, Field field) {
                          " or {re2: ...}; {exact: ...} means the character itself");
 }
 
+bool IsHostByte(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
+}
+bool IsAddressByte(char c) { return IsHostByte(c) || c == ':' || c == '[' || c == ']'; }
+bool IsIdByte(char c) { return IsHostByte(c) || (c >= 'A' && c <= 'Z') || c == ':' || c == '/'; }
+
+// Whether `text` is an IPv6 address in the one spelling of canonical hosts (RFC 5952).
+bool IsBracketedAddress(std::string_view text) {
+  std::string inner(text.substr(1, text.size() - (text.ends_with(']') ? 2 : 1)));
+  in6_addr address;
+  std::array<char, INET6_ADDRSTRLEN> spelled = {};
+  return text.ends_with(']') && ::inet_pton(AF_INET6, inner.c_str(), &address) == 1 &&
+         ::inet_ntop(AF_INET6, &address, spelled.data(), spelled.size()) != nullptr &&
+         inner == spelled.data();
+}
+
 // Hosts and SNI are compared in lower case, without port and trailing dot (semantics 10).
 Status CheckHost(std::string_view text) {
-  bool bracketed = text.starts_with('[');
-  bool good = std::ranges::all_of(text, [bracketed](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_' ||
-           (bracketed && (c == ':' || c == '[' || c == ']'));
-  });
-  if (good && !text.ends_with('.')) {
-    return absl::OkStatus();
-  }
-  return InvalidArgument("a request's host is lower case, without port and trailing dot; ",
-                         Quoted(text), " can never match");
+  bool good = text.starts_with('[') ? IsBracketedAddress(text)
+                                    : std::ranges::all_of(text, IsHostByte) && !text.ends_with('.');
+  return good ? absl::OkStatus()
+              : InvalidArgument("a request's host is lower case, without port and trailing dot, ",
+                                "IPv6 addresses in their shortest form; ", Quoted(text),
+                                " can never match");
 }
 
 Status CheckExact(std::string_view text, Field field) {
@@ -69,8 +84,37 @@ Status CheckUnder(std::string_view text, Field field) {
   return CheckExact(text, field);
 }
 
-Status CheckPrefix(std::string_view text, Field field) {
+// What the beginning or the end of a value may hold, so that a deny on it is no empty word.
+Status CheckPart(std::string_view text, Field field, PathPart part) {
   RETURN_IF_ERROR(NoStar(text, field));
+  bool good = true;
+  switch (field) {
+    case Field::kPath:
+      return CheckPathPart(text, part);
+    case Field::kId:
+      good = std::ranges::all_of(text, IsIdByte);
+      break;
+    case Field::kTrustDomain:
+      good = std::ranges::all_of(text, IsHostByte);
+      break;
+    case Field::kHost:
+    case Field::kSni:
+      // Addresses in brackets have no port behind them.
+      good = std::ranges::all_of(text, IsAddressByte) &&
+             (text.find(':') == std::string_view::npos || text.starts_with('[') ||
+              text.ends_with(']'));
+      break;
+    default:
+      break;
+  }
+  return good ? absl::OkStatus()
+              : InvalidArgument(part == PathPart::kPrefix ? "prefix " : "suffix ", Quoted(text),
+                                " can never match: ", FieldName(field),
+                                " has no such byte in its canonical form");
+}
+
+Status CheckPrefix(std::string_view text, Field field) {
+  RETURN_IF_ERROR(CheckPart(text, field, PathPart::kPrefix));
   std::string_view start = field == Field::kId ? "spiffe://" : field == Field::kPath ? "/" : "";
   if (!text.starts_with(start) && !start.starts_with(text)) {
     return InvalidArgument("prefix ", Quoted(text), " can never match: the field begins with ",
@@ -127,7 +171,7 @@ Status TakeWord(std::string_view word, const yaml::Node& argument, Field field,
   }
   if (word == "suffix") {
     out.kind = Matcher::Kind::kSuffix;
-    return NoStar(text, field);
+    return CheckPart(text, field, PathPart::kSuffix);
   }
   out.kind = Matcher::Kind::kRe2;
   return patterns.Check(text);
@@ -185,7 +229,10 @@ bool CheckMatcherMap(const yaml::Node& node, const FieldRow& row, LoadContext& c
       continue;
     }
     ++words;
-    Status status = TakeWord(member.key, member.value, row.field, context.patterns, out.matcher);
+    Status status =
+        member.key == "present" && (row.flags & kIdForm) != 0
+            ? InvalidArgument("present says nothing about ids: write which ones, or leave it out")
+            : TakeWord(member.key, member.value, row.field, context.patterns, out.matcher);
     if (!status.ok()) {
       context.reporter.Error(member.value.where, Concat(KeyOf(row), ": ", Message(status)));
     }

@@ -18,6 +18,14 @@ int HexValue(char c) {
   return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
+// An escape that the end cuts short is as good as its beginning.
+std::string_view WithoutCutEscape(std::string_view path) {
+  size_t at = path.rfind('%');
+  bool cut = at != std::string_view::npos && path.size() - at < 3 &&
+             std::ranges::all_of(path.substr(at + 1), [](char c) { return HexValue(c) >= 0; });
+  return cut ? path.substr(0, at) : path;
+}
+
 Status CheckEscapes(std::string_view path) {
   for (size_t at = path.find('%'); at != std::string_view::npos; at = path.find('%', at + 1)) {
     int high = at + 2 < path.size() ? HexValue(path[at + 1]) : -1;
@@ -52,12 +60,7 @@ bool IsVariable(std::string_view segment) {
                              [](char c) { return IsUnreserved(c) && c != '.' && c != '~'; });
 }
 
-}  // namespace
-
-Status CheckLiteralPath(std::string_view path) {
-  if (!path.starts_with('/')) {
-    return InvalidArgument("path ", Quoted(path), " must begin with /");
-  }
+Status CheckBytes(std::string_view path) {
   for (char c : path) {
     if (c <= 0x20 || c == 0x7f) {  // Bytes over 0x7F are negative.
       return InvalidArgument("path ", Quoted(path),
@@ -68,6 +71,16 @@ Status CheckLiteralPath(std::string_view path) {
                              "part of a path", c == '?' ? " (use when.query)" : "");
     }
   }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+Status CheckLiteralPath(std::string_view path) {
+  if (!path.starts_with('/')) {
+    return InvalidArgument("path ", Quoted(path), " must begin with /");
+  }
+  RETURN_IF_ERROR(CheckBytes(path));
   RETURN_IF_ERROR(CheckEscapes(path));
   return ForEachSegment(path, [&](std::string_view segment, bool last) -> Status {
     bool dots = segment == "." || segment == "..";
@@ -77,6 +90,20 @@ Status CheckLiteralPath(std::string_view path) {
     }
     return absl::OkStatus();
   });
+}
+
+Status CheckPathPart(std::string_view part, PathPart place) {
+  RETURN_IF_ERROR(CheckBytes(part));
+  bool prefix = place == PathPart::kPrefix;
+  RETURN_IF_ERROR(CheckEscapes(prefix ? WithoutCutEscape(part) : part));
+  bool dots = part.find("/./") != std::string_view::npos ||
+              part.find("/../") != std::string_view::npos ||
+              (!prefix && (part.ends_with("/.") || part.ends_with("/..")));
+  if (dots || part.find("//") != std::string_view::npos) {
+    return InvalidArgument("path part ", Quoted(part), " can never match: a canonical path has no ",
+                           dots ? "dot segments" : "empty segments");
+  }
+  return absl::OkStatus();
 }
 
 Status ParsePathTemplate(std::string_view text, Matcher& out) {

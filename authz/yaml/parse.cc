@@ -191,7 +191,9 @@ class TreeBuilder final : public YAML::EventHandler {
 };
 
 void ParseDocuments(std::string_view text, const YamlLimits& limits, TreeBuilder& builder) {
-  std::istringstream input{std::string(text)};
+  // yaml-cpp takes a quoted text that the file's end cuts off for a whole one, but not one that a
+  // document's end cuts off.
+  std::istringstream input(Concat(text, text.ends_with('\n') ? "" : "\n", "...\n"));
   YAML::Parser parser(input);
   for (size_t count = 0; parser.HandleNextDocument(builder);) {
     if (++count > limits.documents_max) {

@@ -33,6 +33,21 @@ size_t SequenceLength(std::string_view text) {
   return 0;
 }
 
+// U+0080 to U+009F, and what changes direction or line: U+061C, U+200E, U+200F, U+2028 to U+202E,
+// U+2066 to U+2069.
+bool IsDeceptive(std::string_view sequence) {
+  if (sequence.size() == 2) {
+    return (sequence[0] == '\xc2' && sequence[1] < '\xa0') || sequence == "\xd8\x9c";
+  }
+  if (sequence.size() != 3 || sequence[0] != '\xe2') {
+    return false;
+  }
+  auto second = static_cast<unsigned char>(sequence[1]);
+  auto third = static_cast<unsigned char>(sequence[2]);
+  return (second == 0x80 && (third == 0x8e || third == 0x8f || (third >= 0xa8 && third <= 0xae))) ||
+         (second == 0x81 && third >= 0xa6 && third <= 0xa9);
+}
+
 Mark MarkAt(std::string_view text, size_t offset) {
   std::string_view before = text.substr(0, offset);
   size_t line_start = before.rfind('\n');
@@ -48,9 +63,11 @@ std::optional<Problem> CheckText(std::string_view text) {
     auto byte = static_cast<unsigned char>(text[i]);
     bool control = (byte < 0x20 && byte != '\t' && byte != '\n' && byte != '\r') || byte == 0x7f;
     size_t length = control ? 0 : SequenceLength(text.substr(i));
-    if (length == 0) {
-      return Problem{MarkAt(text, i), Concat(control ? "control character " : "invalid UTF-8 byte ",
-                                             Quoted(text.substr(i, 1)), " in the file")};
+    control = control || IsDeceptive(text.substr(i, length));
+    if (length == 0 || control) {
+      return Problem{MarkAt(text, i),
+                     Concat(control ? "control character " : "invalid UTF-8 byte ",
+                            Quoted(text.substr(i, std::max<size_t>(1, length))), " in the file")};
     }
     i += length;
   }

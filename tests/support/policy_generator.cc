@@ -393,12 +393,12 @@ Rule PolicyGenerator::NewRule(const std::string& name, bool guardrail) {
 AccessPolicy PolicyGenerator::NewPolicy(const std::string& name, bool guardrail) {
   AccessPolicy policy;
   policy.name = name;
-  hard_ = Chance(4);
+  hard_ = Chance(3);
   policy.applies_to_all = Chance(40);
   for (size_t i = policy.applies_to_all ? 0 : 1 + Below(2); i > 0; --i) {
     policy.applies_to.push_back(CalleeMatcher());
   }
-  size_t count = hard_ || Chance(15) ? 30 + Below(40) : Below(6);
+  size_t count = hard_ ? 12 + Below(20) : Chance(15) ? 30 + Below(40) : Below(6);
   for (size_t i = 0; i < count; ++i) {
     policy.rules.push_back(NewRule(Concat("r", i), guardrail));
   }

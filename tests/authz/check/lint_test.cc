@@ -61,6 +61,8 @@ TEST(LintTest, NamesTcpPortsThatAnHttpDenyCloses) {
       {"for the port", "all", "effect: deny, from: anyone, to: [{ methods: [PUT], port: 5432 }]",
        true},
       {"for the workload", "spiffe://td/db", "effect: deny, from: mesh, to: [{ host: a }]", true},
+      {"an http exception", "all",
+       "effect: deny, from: anyone, to: [{ port: 5432, except: { methods: [GET] } }]", true},
       {"with protocol", "all",
        "effect: deny, from: anyone, to: [{ methods: [DELETE], protocol: http }]", false},
       {"another port", "all", "effect: deny, from: anyone, to: [{ methods: [PUT], port: 8443 }]",

@@ -250,6 +250,13 @@ std::vector<Pair> Query(std::string_view query, CanonicalError expected = Canoni
   return pairs;
 }
 
+TEST(CanonicalSniTest, HasOneSpelling) {
+  EXPECT_EQ(CanonicalSni("Orders.SHOP."), "orders.shop");
+  EXPECT_EQ(CanonicalSni("orders"), "orders");
+  EXPECT_EQ(CanonicalSni(""), "");
+  EXPECT_EQ(CanonicalSni("a_B:80"), "a_b:80");
+}
+
 TEST(CanonicalQueryTest, DecodesParametersInOrder) {
   EXPECT_EQ(Query("a=1&b=2"), (std::vector<Pair>{{"a", "1"}, {"b", "2"}}));
   EXPECT_EQ(Query("a=1=2&b"), (std::vector<Pair>{{"a", "1=2"}, {"b", ""}}));

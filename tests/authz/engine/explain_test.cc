@@ -113,6 +113,25 @@ TEST(ExplainTest, TrialAndExpiredAllowsAreNotNear) {
   EXPECT_EQ(denied.nearest().rule, kNoRule);
 }
 
+// Where an allow matched and a deny won, or the request was refused before any rule, no allow that
+// was missed is the cause.
+TEST(ExplainTest, AnAllowThatMatchedIsNoMiss) {
+  Rule both_ways = R("reads", Effect::kAllow, {Id(Is(kWeb)), E({On(Field::kSni, Is("else"))})},
+                     {Path(Under("/orders"))});
+  Rule elsewhere = R("elsewhere", Effect::kAllow, {Id(Is(kWeb))}, {Path(Under("/admin"))});
+  Explained denied(OneSet({both_ways, elsewhere, R("no", Effect::kDeny, Subject::kAnyone)}), Get());
+  EXPECT_EQ(denied->reason, Reason::kDenyRule);
+  EXPECT_FALSE(denied->nearest_miss.has_value());
+  EXPECT_EQ(denied.nearest().rule, kNoRule);
+
+  const NameValue twice[] = {{"x-tenant", "a"}, {"x-tenant", "b"}};
+  CanonicalRequest request = Get("/orders");
+  request.headers = twice;
+  Explained ambiguous(OneSet(ShopRules()), request);
+  EXPECT_EQ(ambiguous->reason, Reason::kAmbiguousField);
+  EXPECT_FALSE(ambiguous->nearest_miss.has_value());
+}
+
 TEST(ExplainTest, TheNearestFailsInTheFewestFields) {
   Explained denied(OneSet({R("two", Effect::kAllow, {Id(Is(kWeb))},
                              {E({On(Field::kMethod, Is("POST")), On(Field::kPath, Is("/x"))})}),

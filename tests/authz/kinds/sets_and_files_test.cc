@@ -72,6 +72,20 @@ TEST(SetsTest, TwoSetsOfOneNameAreBothRefused) {
                                                    "\"x\"; the first is at a/set.yaml:1"));
 }
 
+TEST(SetsTest, OfSeveralSetsInAFileNoneOwnsWhatStandsBefore) {
+  for (int sets = 1; sets <= 4; ++sets) {
+    std::string text = PolicyText("p");
+    for (int i = 0; i < sets; ++i) {
+      text += "---\n" + SetText(Concat("s", i));
+    }
+    LoadResult result = LoadText(text);
+    EXPECT_EQ(result.ok(), sets == 1) << Findings(result);
+    for (const auto& set : result.sets) {
+      EXPECT_EQ(set->policies.size(), sets == 1 ? 1u : 0u);
+    }
+  }
+}
+
 TEST(SetsTest, AStoredPartKeepsTheDigestOfTheWhole) {
   auto set = OnlySet(SetText("x") + "---\n" + PolicyText("p") + "---\n" + PolicyText("q"));
   std::vector<std::string> part = {set->canonical_documents[0], set->canonical_documents[2]};

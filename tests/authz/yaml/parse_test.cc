@@ -113,6 +113,27 @@ TEST(YamlParseTest, RefusesWhatSurprises) {
   }
 }
 
+TEST(YamlParseTest, ATextThatTheEndCutsOffIsNoText) {
+  for (std::string_view text :
+       {"a: \"b", "a: \"b\n", "a: 'b", "a: 'b\n\n", "{\"a\": \"b\\", "a: [b", "a: {b: c"}) {
+    EXPECT_FALSE(Parse(text).problems.empty()) << text;
+  }
+  for (std::string_view text : {"a: b", "a: 'b'", "a: |\n  b\n", "a: b\n...", "a: b\n...\n#", ""}) {
+    EXPECT_TRUE(Parse(text).problems.empty()) << text;
+  }
+}
+
+TEST(YamlParseTest, CharactersThatDeceiveReadersAreRefused) {
+  for (std::string_view text : {"a: b # \u202e", "a: b\u2028c: d", "a: \u0085", "a: b\u200f",
+                                "a: \u2066b", "a: \u061c", "a: \u009b2J", "a: \"\\u202e\""}) {
+    EXPECT_THAT(Problems(Parse(text)), testing::HasSubstr("control character")) << text;
+  }
+  for (std::string_view text :
+       {"a: \u00e9", "a: \u4e2d # \u20ac", "a: \u200b\u2030", "a: \u05d0"}) {
+    EXPECT_TRUE(Parse(text).problems.empty()) << text;
+  }
+}
+
 TEST(YamlParseTest, AProblemBreaksItsOwnDocumentOnly) {
   Stream stream = Parse("a: 1\n---\nb: &x 1\n---\nc: 1\n");
   ASSERT_EQ(stream.documents.size(), 3u);
