@@ -147,6 +147,7 @@ std::string FormatPeerIp(const std::optional<authz::IpAddress>& address) {
 
 std::string RecordJson(const LocatedRecord& record, const CompletionRecord* completion) {
   Json out = {{"index", record.index}, {"type", kTypeNames[record.record.value().index()]}};
+  AddUnlessZero(out, "ring", record.source.ring);  // Whose it is, says its ring_opened event.
   out.update(std::visit([](const auto& r) { return Print(r); }, record.record.value()));
   if (completion != nullptr) {
     out["completion"] = Print(*completion);

@@ -20,6 +20,12 @@ bool Matches(const SearchQuery& query, const DecisionRecord& r) {
          (!query.until.has_value() || time < *query.until);
 }
 
+Status NotWhatTheIndexSays(uint64_t record) {
+  return DataLoss("record ", record,
+                  " is not what the index says; run `countersign audit verify`, "
+                  "then remove index.sqlite");
+}
+
 }  // namespace
 
 LogSearcher::LogSearcher(LogReader reader, std::unique_ptr<SearchIndex> index)
@@ -47,14 +53,20 @@ StatusOr<std::vector<FoundDecision>> LogSearcher::Search(const SearchQuery& quer
     ASSIGN_OR_RETURN(LocatedRecord located, reader_.Record(*place));
     const DecisionRecord* decision = located.record.decision();
     if (decision == nullptr || !Matches(query, *decision)) {
-      return DataLoss("record ", *place,
-                      " is not what the index says; run `countersign audit verify`, "
-                      "then remove index.sqlite");
+      return NotWhatTheIndexSays(*place);
     }
     ASSIGN_OR_RETURN(std::optional<uint64_t> end, index_->Completion(decision->id));
     FoundDecision hit = {std::move(located), std::nullopt};
     if (end.has_value() && *end < reader_.size()) {
-      ASSIGN_OR_RETURN(hit.completion_record, reader_.Record(*end));
+      ASSIGN_OR_RETURN(LocatedRecord completion, reader_.Record(*end));
+      const auto* done = std::get_if<CompletionRecord>(&completion.record.value());
+      if (done == nullptr || done->id != decision->id) {
+        return NotWhatTheIndexSays(*end);
+      }
+      // A worker writes both into one ring: another's word about this decision is not believed.
+      if (completion.source.ring == hit.decision.source.ring) {
+        hit.completion_record = std::move(completion);
+      }
     }
     found.push_back(std::move(hit));
   }
@@ -64,12 +76,18 @@ StatusOr<std::vector<FoundDecision>> LogSearcher::Search(const SearchQuery& quer
 StatusOr<FoundDecision> LogSearcher::Find(const DecisionId& id) {
   SearchQuery query;
   query.id = id;
-  query.limit = 1;
+  query.limit = 2;
   ASSIGN_OR_RETURN(std::vector<FoundDecision> found, Search(query));
   if (found.empty()) {
     return NotFound("no decision ", DecisionIdText(id), " among the ", reader_.size(),
                     " records of ", reader_.checkpoint().origin,
                     "; it may be in the log of another node, or not yet written");
+  }
+  if (found.size() > 1) {
+    // Whoever was denied knows the id; a proxy that is not ours may write it into a record.
+    return DataLoss("records ", found[0].decision.index, " and ", found[1].decision.index,
+                    " both claim to be decision ", DecisionIdText(id),
+                    ": one is forged; `countersign audit export` shows both and their rings");
   }
   return std::move(found.front());
 }

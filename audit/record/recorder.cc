@@ -84,6 +84,12 @@ CompletionSlot Recorder::RecordDecision(const DecisionRecord& record, Durability
       sizeof(uint64_t) * 2 + RecordLimits::kCompletionBytesMax;
   size_t promised = durability == Durability::kStrict ? kCompletionFramed : 0;
   size_t bytes_max = EncodedBytesMax(record);
+  if (bytes_max > RecordLimits::kRecordBytesMax && !record.headers.empty()) {
+    // A caller must not get out of the log by sending more than a record holds.
+    DecisionRecord without = record;
+    without.headers = {};
+    return RecordDecision(without, durability);
+  }
   // After a gap nothing may come before its record, or the log would put the gap in a wrong place.
   if (CloseGap(RingWriter::FramedBytes(bytes_max) + promised) &&
       Write(record, bytes_max, promised)) {

@@ -142,6 +142,29 @@ TEST_F(SearchTest, GivesTheCompletionWithItsDecision) {
   EXPECT_EQ(Searcher().Find(IdOf(9)).status().code(), StatusCode::kNotFound);
 }
 
+// A caller that was denied knows the decision's id, and may own a proxy on the same node.
+TEST_F(SearchTest, AnotherRingsWordOnADecisionIsNotBelieved) {
+  PutFour();
+  const RingId other = {8, 8, 8};
+  CompletionRecord forged;
+  forged.id = IdOf(2);
+  forged.status = 200;
+  log_->Append({other, 1}, EncodeToString(forged));
+  ASSERT_TRUE(log_->Commit().ok());
+  StatusOr<FoundDecision> found = Searcher().Find(IdOf(2));
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_TRUE(found->completion() == nullptr || found->completion()->status == 403);
+
+  SampleDecision again;
+  again.record.id = IdOf(3);
+  again.record.effect = authz::Effect::kAllow;
+  log_->Append({other, 2}, EncodeToString(again.record));
+  ASSERT_TRUE(log_->Commit().ok());
+  EXPECT_THAT(std::string(Message(Searcher().Find(IdOf(3)).status())),
+              HasSubstr("both claim to be decision"));
+  EXPECT_TRUE(Searcher().Find(IdOf(4)).ok());
+}
+
 TEST_F(SearchTest, AnIndexOfAnotherLogOrOfGarbageIsMadeAnew) {
   PutFour();
   EXPECT_THAT(Find({}), ElementsAre(1, 2, 3, 4));

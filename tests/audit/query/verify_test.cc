@@ -195,6 +195,19 @@ TEST_F(VerifyTest, AnOlderCheckpointPutBackIsSeenByAKnownLaterOne) {
   EXPECT_THAT(report.findings.front(), HasSubstr("rolled back"));
 }
 
+// Whoever has the key may sign for any number of records: the answer comes soon all the same.
+TEST_F(VerifyTest, ACheckpointOverMoreThanThereIsEndsAtTheHole) {
+  auto key = Ed25519PrivateKey::FromPkcs8Pem(Read(kSigningKeyFile));
+  auto verifier = NoteVerifierKey::Parse(vkey_);
+  ASSERT_TRUE(key.ok() && verifier.ok());
+  auto note = SignNote(PrintCheckpoint({kOrigin, UINT64_MAX, {}}), *verifier, *key);
+  ASSERT_TRUE(note.ok());
+  Write(kCheckpointFile, *note);
+  VerifyReport report = Verify();
+  EXPECT_FALSE(report.good());
+  EXPECT_EQ(report.first_bad_record, 600U);
+}
+
 TEST_F(VerifyTest, AnotherLogsKeyDoesNotFit) {
   auto key = Ed25519PrivateKey::Generate();
   vkey_ = NoteVerifierKey::Make({kOrigin, key->public_key()})->ToString();

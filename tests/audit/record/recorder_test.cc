@@ -65,6 +65,21 @@ TEST_F(RecorderTest, RecordsADecisionAndItsCompletion) {
   EXPECT_EQ(recorder_->counters().recorded, 2U);
 }
 
+TEST_F(RecorderTest, ARequestTooLargeForARecordIsRecordedWithoutItsHeaders) {
+  std::string large(20'000, 'x');
+  std::array<authz::NameValue, 4> headers;
+  headers.fill({"x-tenant", large});
+  sample_.record.headers = headers;
+  for (Durability durability : {Durability::kBestEffort, Durability::kStrict}) {
+    EXPECT_TRUE(recorder_->RecordDecision(sample_.record, durability));
+    std::vector<ParsedRecord> records = Drain();
+    ASSERT_EQ(records.size(), 1U);
+    EXPECT_EQ(records[0].decision()->path, "/orders/7");
+    EXPECT_TRUE(records[0].decision()->headers.empty());
+  }
+  EXPECT_EQ(recorder_->counters().dropped, 0U);
+}
+
 TEST_F(RecorderTest, BestEffortDropsCountsAndLogsTheGapBeforeWhatFollows) {
   Fill(Durability::kBestEffort);
   clock_.Advance(std::chrono::seconds(2));
