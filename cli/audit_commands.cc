@@ -212,7 +212,8 @@ void PrintReport(Context& context, const audit::VerifyReport& report, OutputForm
       out["first_bad_record"] = *report.first_bad_record;
       out["first_bad_decision"] = report.first_bad_decision;
     }
-    context.out << out.dump(-1, ' ', true) << "\n";
+    context.out << out.dump(-1, ' ', true, nlohmann::ordered_json::error_handler_t::replace)
+                << "\n";
     return;
   }
   for (const std::string& finding : report.findings) {

@@ -7,7 +7,17 @@
 namespace countersign::cli {
 
 void Context::Fail(const Status& status, ExitCode code) {
-  err << "error: " << Message(status) << "\n";
+  // Messages may hold what files and peers sent, and some have several lines.
+  std::string_view rest = Message(status);
+  err << "error: ";
+  for (;;) {
+    size_t end = rest.find('\n');
+    err << EscapeForTerminal(rest.substr(0, end)) << "\n";
+    if (end == std::string_view::npos) {
+      break;
+    }
+    rest.remove_prefix(end + 1);
+  }
   exit_code = code;
 }
 
@@ -33,7 +43,7 @@ std::string EscapeForTerminal(std::string_view value) {
   std::string out;
   for (char c : value) {
     auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) {
+    if (byte < 0x20 || byte >= 0x7f) {
       out += "\\x";
       out += kHex[byte >> 4];
       out += kHex[byte & 15];

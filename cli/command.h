@@ -47,7 +47,8 @@ struct Context {
 // ParseOutputFormat reads the value of -o: table (the default), wide, json, yaml or name.
 StatusOr<OutputFormat> ParseOutputFormat(std::string_view text);
 
-// EscapeForTerminal makes a value from elsewhere safe to print: control bytes become \xNN.
+// EscapeForTerminal makes a value from elsewhere safe to print: bytes that are not printable ASCII
+// become \xNN.
 std::string EscapeForTerminal(std::string_view value);
 
 // Table prints columns as kubectl does: upper-case heads, two spaces between.

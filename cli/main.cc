@@ -1,5 +1,9 @@
 // countersign: the command for people and CI.
+#include <poll.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <ostream>
 
 #include "base/fd.h"
 #include "cli/admin_commands.h"
@@ -32,6 +36,24 @@ void AddGlobalOptions(CLI::App& app, Context& context) {
       ->envname("COUNTERSIGN_AUDIT_DIR");
 }
 
+// Whether nobody reads the pipe behind standard output any more, as after `| head`.
+bool ReaderIsGone() {
+  pollfd out = {STDOUT_FILENO, POLLOUT, 0};
+  return ::poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0;
+}
+
+// Output that did not arrive whole is no good result.
+int Finish(Context& context) {
+  context.out.flush();
+  if (context.out.good()) {
+    return context.exit_code;
+  }
+  if (!ReaderIsGone()) {
+    context.Fail(Unavailable("standard output cannot be written: what was printed is incomplete"));
+  }
+  return kError;
+}
+
 int Main(int argc, char** argv) {
   IgnoreSigpipe();
   CLI::App app("Countersign: identity and policy for services, proved and recorded.",
@@ -53,9 +75,11 @@ int Main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     int code = app.exit(error);
-    return code == 0 ? kGood : kError;
+    context.exit_code = code == 0 ? kGood : kError;
+  } catch (const std::exception& error) {
+    context.Fail(Internal("it could not be done: ", error.what()));
   }
-  return context.exit_code;
+  return Finish(context);
 }
 
 }  // namespace

@@ -27,6 +27,11 @@ struct PolicyOptions {
   bool json() const { return output == "json"; }
 };
 
+// File names are any bytes: those that are no UTF-8 are replaced.
+std::string Print(const Json& json) {
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
 Json ToJson(const std::vector<Diagnostic>& diagnostics) {
   Json list = Json::array();
   for (const Diagnostic& each : diagnostics) {
@@ -95,7 +100,7 @@ void Check(Context& context, const PolicyOptions& options) {
   bool good = errors == 0 && (warnings == 0 || !options.strict);
   context.exit_code = good ? kGood : kFindings;
   if (options.json()) {
-    context.out << Json{{"ok", good}, {"diagnostics", ToJson(findings)}}.dump(2) << "\n";
+    context.out << Print({{"ok", good}, {"diagnostics", ToJson(findings)}});
     return;
   }
   PrintDiagnostics(findings, context.out);
@@ -144,8 +149,7 @@ void Test(Context& context, const PolicyOptions& options) {
     for (const authz::TestCaseResult& result : report.cases) {
       cases.push_back(ToJson(result));
     }
-    context.out << Json{{"ok", good}, {"cases", cases}, {"diagnostics", ToJson(findings)}}.dump(2)
-                << "\n";
+    context.out << Print({{"ok", good}, {"cases", cases}, {"diagnostics", ToJson(findings)}});
     return;
   }
   PrintDiagnostics(findings, context.out);
@@ -182,8 +186,7 @@ void Evaluate(Context& context, const PolicyOptions& options) {
   if (evaluation->refused != authz::CanonicalError::kNone) {
     std::string_view error = authz::CanonicalErrorName(evaluation->refused);
     if (options.json()) {
-      context.out << Json{{"effect", "deny"}, {"reason", "bad_request"}, {"error", error}}.dump(2)
-                  << "\n";
+      context.out << Print({{"effect", "deny"}, {"reason", "bad_request"}, {"error", error}});
     } else {
       context.out << "refused with 400 before any rule: " << error << "\n";
     }

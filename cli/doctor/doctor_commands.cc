@@ -31,7 +31,7 @@ void PrintJson(Context& context, const std::vector<Finding>& findings) {
                     {"what", finding.what},
                     {"mend", finding.mend}});
   }
-  context.out << list.dump(2) << "\n";
+  context.out << list.dump(2, ' ', false, decltype(list)::error_handler_t::replace) << "\n";
 }
 
 void Examine(Context& context, const std::string& format_name) {

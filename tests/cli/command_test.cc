@@ -35,6 +35,27 @@ TEST(CommandTest, TableAlignsColumnsAndEscapesWhatAPeerSent) {
   EXPECT_EQ(out.str(), "NAME         STATE\nweb          ready\nevil\\x1b[2J  x\n");
 }
 
+// Terminals take more than the control bytes of ASCII for commands or for a change of direction.
+TEST(CommandTest, WhatATerminalCouldObeyIsEscaped) {
+  EXPECT_EQ(EscapeForTerminal("a\x7f\r\n"), "a\\x7f\\x0d\\x0a");
+  EXPECT_EQ(EscapeForTerminal("\xc2\x9b"
+                              "2J"),
+            "\\xc2\\x9b2J");
+  EXPECT_EQ(EscapeForTerminal("\xe2\x80\xaegpj"), "\\xe2\\x80\\xaegpj");
+  std::ostringstream out;
+  std::ostringstream err;
+  Context context{out, err, std::cin, kGood, "", "", ""};
+  context.Fail(InvalidArgument("first\x1b[2J\nsecond\x9b"));
+  EXPECT_EQ(err.str(), "error: first\\x1b[2J\nsecond\\x9b\n");
+}
+
+TEST(CommandTest, OutputThatDidNotArriveIsAnError) {
+  for (const char* words : {"explain accesspolicy", "--help", "completion bash"}) {
+    EXPECT_EQ(Countersign(Concat(words, " >/dev/full")).exit_code, 2) << words;
+    EXPECT_EQ(Countersign(words).exit_code, 0) << words;
+  }
+}
+
 TEST(CommandTest, OutputFormatsAreKnownByName) {
   EXPECT_EQ(*ParseOutputFormat("json"), OutputFormat::kJson);
   EXPECT_EQ(*ParseOutputFormat(""), OutputFormat::kTable);
