@@ -59,6 +59,11 @@ StatusOr<Fd> ListenUnix(const std::string& path, unsigned mode) {
     return FailedPrecondition(path,
                               " is in use by another process; stop it or choose another path");
   } else if (other.status().code() == StatusCode::kUnavailable) {
+    // A file that is no socket refuses connections too, and is somebody's.
+    struct stat facts = {};
+    if (::lstat(path.c_str(), &facts) == 0 && !S_ISSOCK(facts.st_mode)) {
+      return FailedPrecondition(path, " is there already and is no socket; choose another path");
+    }
     ::unlink(path.c_str());
   }
   Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));

@@ -37,7 +37,8 @@ class Fd {
 };
 
 // ListenUnix binds and listens on a Unix stream socket. A stale socket file (nobody answers) is
-// replaced; one that answers is an error that says so. `mode` is set before the name appears.
+// replaced; one that answers, and a file that is no socket, is an error that says so. `mode` is set
+// before the name appears.
 StatusOr<Fd> ListenUnix(const std::string& path, unsigned mode);
 // ConnectUnix connects a blocking stream socket, close-on-exec.
 StatusOr<Fd> ConnectUnix(const std::string& path);

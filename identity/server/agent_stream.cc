@@ -255,7 +255,13 @@ void AgentStream::FinishNow() {
 void AgentStream::OnCancel() { Close(Error(StatusCode::kCancelled, "the connection is gone")); }
 
 void AgentStream::OnDone() {
-  service_.Remove(this, agent_id_, std::move(sent_));
+  std::deque<SentView> views;
+  {
+    std::lock_guard lock(mutex_);  // The agent's next stream may be looking at them.
+    views = std::move(sent_);
+    sent_.clear();
+  }
+  service_.Remove(this, agent_id_, std::move(views));
   if (session_ != 0) {
     LogInfo("agent disconnected", {{"agent", agent_id_}});
     service_.parts_.sessions.Disconnected(agent_id_, session_);

@@ -66,16 +66,16 @@ bool MayMatchId(const authz::Matcher& matcher, std::string_view id) {
       return id.starts_with(matcher.text);
     case Kind::kSuffix:
       return id.ends_with(matcher.text);
+    case Kind::kAbsent:
+      return false;
     case Kind::kRe2:
     case Kind::kPresent:
-      return true;
     case Kind::kTemplate:
     case Kind::kIp:
     case Kind::kPort:
-    case Kind::kAbsent:
-      return false;
+      return true;
   }
-  return false;
+  return true;
 }
 
 NodeView ViewForNode(const RegistryState& state, std::string_view agent_id) {

@@ -36,8 +36,9 @@ struct ViewChange {
 };
 ViewChange CompareViews(const NodeView& former, const NodeView& next);
 
-// MayMatchId says whether a matcher may match the ID. A regular expression always may: sending a
-// node a document too much is safe, because its proxies judge the expression itself.
+// MayMatchId says whether a matcher may match the ID. A form that is not decided here always may:
+// a document too much is safe, because the node's proxies judge it themselves; a denial too little
+// is not.
 bool MayMatchId(const authz::Matcher& matcher, std::string_view id);
 
 }  // namespace countersign::server

@@ -76,10 +76,14 @@ std::shared_ptr<const NodeResource> Load(const v1::Resource& wire) {
 StatusOr<std::shared_ptr<const NodeState>> NodeState::Apply(const NodeState& before,
                                                             const v1::Update& update) {
   Revision revision{update.revision().term(), update.revision().n()};
-  if (!update.full() && (revision.term != before.revision_.term || revision < before.revision_)) {
-    return InvalidArgument("the server pushed a change to revision (", revision.term, ", ",
-                           revision.n, ") after (", before.revision_.term, ", ", before.revision_.n,
-                           ")");
+  // A restored store begins a new term, so a smaller revision is an old state, pushed as if new.
+  bool goes_back = revision < before.revision_;
+  if (goes_back || (!update.full() && revision.term != before.revision_.term)) {
+    return InvalidArgument("the server pushed revision (", revision.term, ", ", revision.n,
+                           ") after (", before.revision_.term, ", ", before.revision_.n, ")",
+                           goes_back ? "; a backup is put back with countersign-server restore, "
+                                       "which begins a new term"
+                                     : "");
   }
   auto after = std::make_shared<NodeState>();
   after->revision_ = revision;

@@ -43,7 +43,7 @@ class NodeState {
   NodeState() : bundles_(std::make_shared<identity::BundleSet>()) {}
 
   // Apply makes the state after `update`. Documents that cannot be loaded are logged. Fails only if
-  // the update as a whole makes no sense (it goes back within a term without being full).
+  // the update as a whole makes no sense (it goes back, or to another term without being full).
   static StatusOr<std::shared_ptr<const NodeState>> Apply(const NodeState& before,
                                                           const v1::Update& update);
 

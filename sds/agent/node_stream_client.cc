@@ -73,11 +73,9 @@ void NodeStreamClient::Stop() {
 
 void NodeStreamClient::Reconnect() {
   std::lock_guard lock(mutex_);
-  reconnect_ = true;
   if (connection_ != nullptr) {
     connection_->context.TryCancel();
   }
-  changed_.notify_all();
 }
 
 void NodeStreamClient::Acknowledge(v1::Ack::Level level, const Revision& revision) {
@@ -114,22 +112,17 @@ void NodeStreamClient::Run() {
     if (stopping_) {
       return;
     }
-    bool at_once = std::exchange(reconnect_, false);
     lock.unlock();
-    observer_.OnDisconnected(at_once ? absl::OkStatus() : why);
+    observer_.OnDisconnected(why);
     // A connection that held for a while was a good one: the next failure is a new one.
-    if (at_once || clock_.Monotonic() - began > options_.limits.backoff_most) {
+    if (clock_.Monotonic() - began > options_.limits.backoff_most) {
       backoff = options_.limits.backoff_least;
     }
     lock.lock();
-    if (!at_once) {
-      changed_.wait_for(lock, WithJitter(backoff), [this] { return stopping_ || reconnect_; });
-      backoff = std::min(backoff * 2, options_.limits.backoff_most);
-    }
-    if (stopping_) {
+    if (changed_.wait_for(lock, WithJitter(backoff), [this] { return stopping_; })) {
       return;
     }
-    reconnect_ = false;
+    backoff = std::min(backoff * 2, options_.limits.backoff_most);
   }
 }
 

@@ -59,7 +59,8 @@ class NodeStreamClient {
 
   void Start();
   void Stop();
-  // Reconnect ends the connection and makes the next one at once, for a new SVID of our own.
+  // Reconnect ends the connection; the next one begins after a wait, as after any fault, so that a
+  // server whose updates are refused is not asked without a pause.
   void Reconnect();
 
   void Acknowledge(v1::Ack::Level level, const Revision& revision);
@@ -89,7 +90,6 @@ class NodeStreamClient {
   Outbox outbox_;
   Connection* connection_ = nullptr;
   bool stopping_ = false;
-  bool reconnect_ = false;
   std::thread thread_;
 };
 

@@ -9,7 +9,6 @@ namespace {
 
 constexpr size_t kInstanceBytesMax = 253;  // As long as a host name; it stands in tables.
 constexpr size_t kReasonBytesMax = 4096;   // A compiler's first errors.
-constexpr int kDigestsMax = 4096;          // Policy sets of one trust domain.
 
 // ConfigSubscriber is one proxy. It writes the whole configuration whenever it changed.
 class ConfigSubscriber final
@@ -51,9 +50,16 @@ class ConfigSubscriber final
   }
 
   Status TakeResult(const v1::ProxyResult& result) {
+    constexpr int kDigestsMax = ProxyReportLimits::kDigestsMax;
     if (result.refused().size() > kReasonBytesMax || result.acknowledged_size() > kDigestsMax) {
       return ResourceExhausted("a result may have a reason of ", kReasonBytesMax, " bytes and ",
                                kDigestsMax, " digests");
+    }
+    for (const v1::SetDigest& one : result.acknowledged()) {
+      if (one.set().size() + one.digest().size() > ProxyReportLimits::kDigestTextBytesMax) {
+        return ResourceExhausted("a set's name and digest may have ",
+                                 ProxyReportLimits::kDigestTextBytesMax, " bytes");
+      }
     }
     status_.set_ready(result.ready());
     *status_.mutable_acknowledged() = result.acknowledged();
@@ -73,9 +79,11 @@ class ConfigSubscriber final
     unanswered_ = false;
     refused_ = !result.refused().empty();
     if (refused_) {
-      LogWarning(
-          "a proxy refused its configuration",
-          {{"instance", status_.instance()}, {"version", version_}, {"why", result.refused()}});
+      if (context().refusals.Take(process()->uid()) != LogBudget::Verdict::kSkip) {
+        LogWarning(
+            "a proxy refused its configuration",
+            {{"instance", status_.instance()}, {"version", version_}, {"why", result.refused()}});
+      }
       AnswerRefusedLocked();
     } else {
       AnswerTakenLocked();

@@ -23,7 +23,13 @@ void ProxyTable::Remove(const void* stream) {
 v1::ProxyReport ProxyTable::Report() const {
   std::lock_guard lock(mutex_);
   v1::ProxyReport report;
+  size_t bytes = 0;
   for (const auto& [stream, status] : entries_) {
+    bytes += status.ByteSizeLong();
+    if (report.proxies_size() == ProxyReportLimits::kProxiesMax ||
+        bytes > ProxyReportLimits::kBytesMax) {
+      break;
+    }
     *report.add_proxies() = status;
   }
   return report;

@@ -9,6 +9,14 @@
 
 namespace countersign::agent {
 
+// What the server takes in one report; over it, it ends the stream of the whole node.
+struct ProxyReportLimits {
+  static constexpr int kProxiesMax = 1024;
+  static constexpr size_t kBytesMax = 2 << 20;  // The server reads messages of 4 MiB.
+  static constexpr int kDigestsMax = 1024;      // Of one proxy.
+  static constexpr size_t kDigestTextBytesMax = 512;
+};
+
 // ProxyTable has one entry an open ProxyConfig stream. Safe for any thread.
 class ProxyTable {
  public:
@@ -17,6 +25,7 @@ class ProxyTable {
 
   void Set(const void* stream, const v1::ProxyStatus& status);
   void Remove(const void* stream);
+  // Report leaves out the proxies that are over the limits, so that none can cut off the others.
   v1::ProxyReport Report() const;
 
  private:

@@ -12,6 +12,8 @@ namespace {
 using Request = SecretService::Request;
 using Response = SecretService::Response;
 
+constexpr size_t kReasonBytesMax = 1024;  // Of a refusal, in the log.
+
 Status CheckRequest(const AgentLimits& limits, const Request& request) {
   if (!request.type_url().empty() && request.type_url() != kSecretTypeUrl) {
     return InvalidArgument("only secrets are served here, not ", Quoted(request.type_url()));
@@ -64,10 +66,13 @@ class SecretSubscriber final : public AnsweringSubscriber<Request, Response> {
     // A refusal is told by error_detail alone: its version may be any.
     if (request.has_error_detail()) {
       refused_ = true;
-      LogWarning("a subscriber refused its secrets", {{"pid", process()->pid()},
-                                                      {"uid", process()->uid()},
-                                                      {"version", version_},
-                                                      {"why", request.error_detail().message()}});
+      if (context().refusals.Take(process()->uid()) != LogBudget::Verdict::kSkip) {
+        LogWarning("a subscriber refused its secrets",
+                   {{"pid", process()->pid()},
+                    {"uid", process()->uid()},
+                    {"version", version_},
+                    {"why", request.error_detail().message().substr(0, kReasonBytesMax)}});
+      }
       AnswerRefusedLocked();
     } else {
       AnswerTakenLocked();

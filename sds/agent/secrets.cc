@@ -3,6 +3,8 @@
 #include <map>
 #include <memory>
 
+#include "sds/agent/trust_of.h"
+
 namespace countersign::agent {
 namespace {
 
@@ -31,8 +33,8 @@ std::map<std::string, Bundle> TrustedDomains(const AgentView& view,
   std::map<std::string, Bundle> domains;
   for (const auto& registration : attestation.matched) {
     auto id = identity::SpiffeId::Parse(registration->id);
-    Bundle bundle = id.ok() ? view.state->bundles()->Find(id->trust_domain_name()) : nullptr;
-    if (bundle && !bundle->authorities_der().empty()) {
+    Bundle bundle = id.ok() ? TrustOf(*view.state, id->trust_domain_name()) : nullptr;
+    if (bundle) {
       domains[bundle->trust_domain().name()] = std::move(bundle);
     }
   }

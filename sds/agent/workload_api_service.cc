@@ -2,6 +2,8 @@
 
 #include <set>
 
+#include "sds/agent/trust_of.h"
+
 namespace countersign::agent {
 namespace {
 
@@ -87,8 +89,8 @@ class SvidSubscriber final : public WorkloadSubscriber<X509SVIDResponse> {
       if (svid == view.svids.end()) {
         continue;
       }
-      auto bundle = view.state->bundles()->Find(svid->second->id().trust_domain_name());
-      if (!bundle || bundle->authorities_der().empty()) {
+      auto bundle = TrustOf(*view.state, svid->second->id().trust_domain_name());
+      if (!bundle) {
         continue;
       }
       X509SVID& out = *response.add_svids();
@@ -114,8 +116,8 @@ class BundlesSubscriber final : public WorkloadSubscriber<X509BundlesResponse> {
             X509BundlesResponse& response) override {
     for (const auto& registration : attestation.matched) {
       auto id = identity::SpiffeId::Parse(registration->id);
-      auto bundle = id.ok() ? view.state->bundles()->Find(id->trust_domain_name()) : nullptr;
-      if (bundle && !bundle->authorities_der().empty()) {
+      auto bundle = id.ok() ? TrustOf(*view.state, id->trust_domain_name()) : nullptr;
+      if (bundle) {
         (*response.mutable_bundles())[bundle->trust_domain().IdString()] =
             JoinDer(bundle->authorities_der());
       }

@@ -1,10 +1,22 @@
 #include "sds/agent/workload_attestor.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <optional>
 
 namespace countersign::agent {
+
+namespace {
+
+// A process in a mount namespace of its own, which any user can make, shows the path of its own
+// choice. The file that this program finds there is the one that is meant.
+bool IsTheFileAt(const std::string& path, const ExeIdentity& exe) {
+  struct stat file = {};
+  return ::stat(path.c_str(), &file) == 0 && file.st_dev == exe.device && file.st_ino == exe.inode;
+}
+
+}  // namespace
 
 // What was read about one process during one Attest, and why the rest was not.
 struct WorkloadAttestor::Facts {
@@ -92,7 +104,8 @@ WorkloadAttestor::Match WorkloadAttestor::MatchExe(const authz::UnixSelectors& s
   // The kernel marks a file that was removed or replaced by this suffix; a file may also be named
   // so. Neither is a path that anyone can have meant.
   if (!selectors.path.empty() && (facts.process->exe_path() != selectors.path ||
-                                  facts.process->exe_path().ends_with(" (deleted)"))) {
+                                  facts.process->exe_path().ends_with(" (deleted)") ||
+                                  !IsTheFileAt(selectors.path, facts.process->exe_identity()))) {
     return Match::kNo;
   }
   if (!selectors.sha256.empty()) {

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "tests/support/temp_dir.h"
 
 namespace countersign {
@@ -32,6 +33,18 @@ TEST(FdTest, ListenUnixReplacesAStaleSocketAndRefusesALiveOne) {
   EXPECT_EQ(second.status().code(), StatusCode::kFailedPrecondition);
   first->Reset();  // The name stays, nobody answers.
   EXPECT_TRUE(ListenUnix(path, 0600).ok());
+}
+
+TEST(FdTest, ListenUnixLeavesAFileThatIsNoSocket) {
+  TempDir folder;
+  std::string file = folder.File("file");
+  ASSERT_TRUE(WriteFileAtomically(file, "somebody's", 0600).ok());
+  std::string link = folder.File("link");
+  ASSERT_EQ(::symlink(file.c_str(), link.c_str()), 0);
+  for (const std::string& path : {file, link}) {
+    EXPECT_EQ(ListenUnix(path, 0600).status().code(), StatusCode::kFailedPrecondition) << path;
+  }
+  EXPECT_EQ(*ReadFile(link, 100), "somebody's");
 }
 
 TEST(FdTest, ListenUnixRefusesALongPath) {

@@ -116,7 +116,9 @@ TEST(NodeViewTest, MatchersOverIds) {
         Row{"under ends at a segment", Kind::kUnder, "spiffe://shop.example/ns/pro", false},
         Row{"prefix", Kind::kPrefix, "spiffe://shop.example/ns/pro", true},
         Row{"suffix", Kind::kSuffix, "/web", true}, Row{"no suffix", Kind::kSuffix, "/wex", false},
-        Row{"a pattern may", Kind::kRe2, "nothing", true}}) {
+        Row{"a pattern may", Kind::kRe2, "nothing", true},
+        Row{"so may a form for other fields", Kind::kTemplate, "nothing", true},
+        Row{"an ID is never absent", Kind::kAbsent, "", false}}) {
     authz::Matcher matcher;
     matcher.kind = row.kind;
     matcher.text = row.text;

@@ -85,6 +85,38 @@ TEST(AgentTest, ReconnectsAfterTheServerWentAway) {
   EXPECT_TRUE(Applied(server));
 }
 
+TEST(AgentTest, KeepsItsStateFromAServerThatWentBackAndDoesNotPressIt) {
+  FakeServer server;
+  server.Put("Registration", "web", RegistrationDocument("web", kWebId));
+  server.Put("Registration", "web",
+             RegistrationDocument("web", kWebId, R"("svid":{"hint":"new"})"));
+  RunningAgent agent(server);
+  ASSERT_TRUE(agent.Start().ok());
+  SvidStream stream(agent);
+  ASSERT_TRUE(stream.Next());
+  ASSERT_TRUE(server.WaitForStreams(1));
+  Revision newest = server.revision();
+  auto began = std::chrono::steady_clock::now();
+  int hellos = server.hellos();
+  server.GoBackTo(1);
+  server.Put("Registration", "web",
+             RegistrationDocument("web", kWebId, R"("svid":{"hint":"old"})"));
+  while (server.hellos() < hellos + 3 &&
+         std::chrono::steady_clock::now() - began < std::chrono::seconds(10)) {
+    std::this_thread::yield();
+  }
+  // It asked again, whole, each time after a longer wait.
+  EXPECT_EQ(server.hellos(), hellos + 3);
+  EXPECT_GE(std::chrono::steady_clock::now() - began, std::chrono::milliseconds(100 + 200 + 400));
+  SvidStream again(agent);
+  ASSERT_TRUE(again.Next());
+  EXPECT_EQ(again.response.svids(0).hint(), "new");
+  server.GoBackTo(newest.n);
+  server.Put("Registration", "web",
+             RegistrationDocument("web", kWebId, R"("svid":{"hint":"newest"})"));
+  EXPECT_TRUE(Applied(server));
+}
+
 TEST(AgentTest, KeepsKeysFromOthers) {
   FakeServer server;
   server.Put("Registration", "web", RegistrationDocument("web", kWebId));

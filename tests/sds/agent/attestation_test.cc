@@ -5,7 +5,9 @@
 #include <grp.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -33,6 +35,7 @@ class Caller {
     std::vector<std::string> arguments;
     std::optional<uid_t> uid;
     std::vector<std::string> environment;
+    std::string mounted = "";  // A file that this process alone sees at `program`.
   };
   explicit Caller(const Start& start) {
     int out[2];
@@ -77,6 +80,12 @@ class Caller {
 
  private:
   [[noreturn]] static void Exec(const Start& start) {
+    if (!start.mounted.empty() &&
+        (::unshare(CLONE_NEWNS) != 0 ||
+         ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+         ::mount(start.mounted.c_str(), start.program.c_str(), nullptr, MS_BIND, nullptr) != 0)) {
+      ::_exit(5);
+    }
     if (start.uid &&
         (::setgroups(0, nullptr) != 0 || ::setgid(*start.uid) != 0 || ::setuid(*start.uid) != 0)) {
       ::_exit(3);
@@ -121,7 +130,7 @@ class AttestationTest : public ::testing::Test {
   Caller Call(std::vector<std::string> arguments, std::optional<uid_t> uid = std::nullopt,
               std::vector<std::string> environment = {}) {
     arguments.insert(arguments.begin(), agent_.options().socket);
-    return Caller({program_, std::move(arguments), uid, std::move(environment)});
+    return Caller({program_, std::move(arguments), uid, std::move(environment), ""});
   }
   std::string OwnUid() const { return Concat(R"("uid":)", ::getuid()); }
 
@@ -175,6 +184,19 @@ TEST_F(AttestationTest, RefusesAProgramWhoseFileIsGone) {
   ASSERT_EQ(caller.Line(), "ready");
   std::filesystem::remove(program_);
   caller.Go();
+  EXPECT_EQ(caller.Line(), kDeniedLine);
+}
+
+TEST_F(AttestationTest, RefusesAProgramThatOnlyItsOwnMountsShowAtThePath) {
+  if (::geteuid() != 0) {
+    GTEST_SKIP() << "needs root: mounts in a namespace of its own";
+  }
+  Register(Concat(OwnUid(), R"(,"path":")", program_, "\""));
+  StartAgent();
+  std::string other = folder_.File("other");
+  std::filesystem::copy_file(program_, other);
+  ::chmod(other.c_str(), 0755);
+  Caller caller({program_, {agent_.options().socket, "once"}, std::nullopt, {}, other});
   EXPECT_EQ(caller.Line(), kDeniedLine);
 }
 

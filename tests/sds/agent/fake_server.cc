@@ -289,6 +289,11 @@ bool FakeServer::WaitForNoReport() const {
 bool FakeServer::WaitForSigned(std::string_view registration, int count) const {
   return impl_->WaitFor([&] { return impl_->signed_[std::string(registration)] >= count; });
 }
+void FakeServer::GoBackTo(uint64_t n) {
+  std::lock_guard lock(impl_->mutex_);
+  impl_->n_ = n;
+}
+
 void FakeServer::PretendBundle(const identity::TrustBundle& bundle) {
   std::lock_guard lock(impl_->mutex_);
   impl_->pretended_bundle_ = bundle.ToJson();

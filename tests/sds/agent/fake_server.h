@@ -49,6 +49,10 @@ class FakeServer {
   // PretendBundle makes GetBundle answer with another server's bundle.
   void PretendBundle(const identity::TrustBundle& bundle);
 
+  // GoBackTo makes the next change have the revision after `n`, as a store that was replaced by an
+  // older copy would.
+  void GoBackTo(uint64_t n);
+
   Revision revision() const;
   // Wait functions give up after ten seconds and return false.
   bool WaitForAck(int level, const Revision& revision) const;

@@ -5,6 +5,7 @@
 
 #include "sds/agent/audit_intake.h"
 #include "sds/agent/log_budget.h"
+#include "sds/agent/proxy_table.h"
 
 namespace countersign::agent {
 namespace {
@@ -129,6 +130,38 @@ TEST(NodeStateTest, RefusesAChangeThatGoesBackOrLeavesTheTerm) {
   update.set_full(true);  // A restored store starts over.
   update.mutable_revision()->set_n(1);
   EXPECT_TRUE(NodeState::Apply(*state, update).ok());
+}
+
+TEST(NodeStateTest, RefusesAnOldStateAlsoWhole) {
+  v1::Update update;
+  update.set_full(true);
+  update.mutable_revision()->set_term(2);
+  update.mutable_revision()->set_n(5);
+  auto state = *NodeState::Apply(NodeState(), update);
+  EXPECT_TRUE(NodeState::Apply(*state, update).ok());  // The same again, after a lost stream.
+  update.mutable_revision()->set_n(4);
+  EXPECT_FALSE(NodeState::Apply(*state, update).ok());
+  update.mutable_revision()->set_term(1);
+  update.mutable_revision()->set_n(9);
+  EXPECT_FALSE(NodeState::Apply(*state, update).ok());
+}
+
+TEST(ProxyTableTest, NeverReportsMoreThanTheServerTakes) {
+  ProxyTable table([] {});
+  std::vector<int> streams(2000);
+  v1::ProxyStatus status;
+  status.set_instance("web");
+  for (const int& stream : streams) {
+    table.Set(&stream, status);
+  }
+  EXPECT_EQ(table.Report().proxies_size(), 1024);
+  status.set_refused(std::string(60'000, 'x'));
+  for (const int& stream : streams) {
+    table.Set(&stream, status);
+  }
+  v1::ProxyReport report = table.Report();
+  EXPECT_GT(report.proxies_size(), 10);
+  EXPECT_LT(report.ByteSizeLong(), size_t{4} << 20);
 }
 
 TEST(LogBudgetTest, StopsOneUserAndNoOtherUntilTheMinuteIsOver) {

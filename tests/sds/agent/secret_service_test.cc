@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "envoy/tls.pb.h"
+#include "identity/certificate.h"
 #include "sds/agent/secrets.h"
 #include "tests/sds/agent/running_agent.h"
 
@@ -150,6 +151,53 @@ TEST_F(SecretServiceTest, ServesEveryNameTogetherInOneStream) {
   ASSERT_EQ(config.trust_domains_size(), 1);
   EXPECT_EQ(config.trust_domains(0).name(), "shop.example");
   EXPECT_EQ(config.trust_domains(0).trust_bundle().inline_bytes(), root);
+}
+
+// The authorities under a name: Envoy's SPIFFE validator of `ALL`, or one domain's.
+std::string AuthoritiesOf(const tls::Secret& secret) {
+  tls::SPIFFECertValidatorConfig config;
+  const auto& context = secret.validation_context();
+  if (!context.custom_validator_config().typed_config().UnpackTo(&config)) {
+    return context.trusted_ca().inline_bytes();
+  }
+  return config.trust_domains_size() == 1 && config.trust_domains(0).name() == "shop.example"
+             ? config.trust_domains(0).trust_bundle().inline_bytes()
+             : "";
+}
+
+TEST_F(SecretServiceTest, WithdrawsTrustWhenTheLastAuthorityIsGone) {
+  SecretStream stream(agent_);
+  std::vector<std::string> names = {"ALL", "ROOTCA", "spiffe://shop.example"};
+  stream.Ask(names);
+  ASSERT_TRUE(stream.Next());
+  ASSERT_EQ(AuthoritiesOf(stream.secrets["ALL"]), server_.bundle().AuthoritiesPem());
+  stream.Ask(names);
+  std::string stand_in;
+  for (bool removed : {false, true}) {
+    if (removed) {
+      server_.Put("TrustBundle", "shop.example", server_.bundle().ToJson());
+      ASSERT_TRUE(stream.Next());
+      stream.Ask(names);
+      server_.Remove("TrustBundle", "shop.example");
+    } else {
+      server_.Put("TrustBundle", "shop.example", R"({"keys":[]})");
+    }
+    ASSERT_TRUE(stream.Next());
+    stream.Ask(names);
+    EXPECT_EQ(stream.Names(), names);
+    for (auto& [name, secret] : stream.secrets) {
+      // Not empty, or Envoy would refuse it and keep what it trusts; and nobody verifies by it.
+      std::string pem = AuthoritiesOf(secret);
+      auto bundle = identity::TrustBundle::FromPem(server_.bundle().trust_domain(), pem);
+      ASSERT_TRUE(bundle.ok()) << name << ": " << bundle.status();
+      ASSERT_EQ(bundle->authorities_der().size(), 1u) << name;
+      EXPECT_EQ(pem.find(server_.bundle().AuthoritiesPem()), std::string::npos) << name;
+      stand_in = stand_in.empty() ? pem : stand_in;
+      EXPECT_EQ(pem, stand_in) << name;
+      X509Ptr authority = identity::DecodeCertificate(bundle->authorities_der().front());
+      EXPECT_LT(identity::NotAfter(authority.get()), Clock::System().Now());
+    }
+  }
 }
 
 TEST_F(SecretServiceTest, IsSilentAboutUnknownNamesUntilTheyAreKnown) {

@@ -157,6 +157,34 @@ TEST(WorkloadApiTest, ServesBundlesByTrustDomain) {
   EXPECT_FALSE(reader->Finish().ok());
 }
 
+TEST(WorkloadApiTest, WithdrawsTrustWhenTheLastAuthorityIsGone) {
+  FakeServer server;
+  server.Put("Registration", "web", RegistrationDocument("web", kWebId));
+  RunningAgent agent(server);
+  ASSERT_TRUE(agent.Start().ok());
+  SvidStream svids(agent);
+  ASSERT_TRUE(svids.Next());
+  auto stub = agent.WorkloadApi();
+  auto call = WorkloadCall();
+  auto reader = stub->FetchX509Bundles(call.get(), X509BundlesRequest());
+  X509BundlesResponse bundles;
+  ASSERT_TRUE(reader->Read(&bundles));
+  server.Put("TrustBundle", "shop.example", R"({"keys":[]})");
+  ASSERT_TRUE(svids.Next());
+  ASSERT_TRUE(reader->Read(&bundles));
+  std::string told = svids.response.svids(0).bundle();
+  EXPECT_EQ(bundles.bundles().at("spiffe://shop.example"), told);
+  // One authority, because an empty list would be refused and the last one kept; not the server's.
+  auto trusted = identity::TrustBundle::FromConcatenatedDer(server.bundle().trust_domain(), told);
+  ASSERT_TRUE(trusted.ok()) << trusted.status();
+  ASSERT_EQ(trusted->authorities_der().size(), 1u);
+  EXPECT_NE(trusted->authorities_der(), server.bundle().authorities_der());
+  call->TryCancel();
+  while (reader->Read(&bundles)) {
+  }
+  EXPECT_FALSE(reader->Finish().ok());
+}
+
 TEST(WorkloadApiTest, AnswersJwtMethodsAsUnimplemented) {
   FakeServer server;
   RunningAgent agent(server);
