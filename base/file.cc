@@ -74,7 +74,9 @@ StatusOr<std::string> ReadSecretFile(const std::string& path, size_t bytes_max) 
 
 Status WriteFileAtomically(const std::string& path, std::string_view content, unsigned mode) {
   std::string temporary = Concat(path, ".", ::getpid(), ".new");
-  Fd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode));
+  // A new file each time: one that is there may be held open by somebody else.
+  ::unlink(temporary.c_str());
+  Fd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
   if (!fd.valid() || ::fchmod(fd.get(), mode) != 0) {
     return ErrnoError(errno, Concat("create ", temporary));
   }

@@ -10,6 +10,8 @@
 namespace countersign {
 namespace {
 
+constexpr size_t kJsonFieldBytesMax = 4096;  // A peer's text must not fill the disk.
+
 struct LogState {
   std::shared_ptr<spdlog::logger> logger = spdlog::stderr_logger_mt("countersign");
   LogFormat format = LogFormat::kConsole;
@@ -53,7 +55,7 @@ std::string JsonLine(const LogState& state, LogLevel level, std::string_view mes
   line["program"] = state.program;
   line["message"] = message;
   for (const LogField& field : fields) {
-    line[std::string(field.name)] = field.value;
+    line[std::string(field.name)] = field.value.substr(0, kJsonFieldBytesMax);
   }
   return line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }

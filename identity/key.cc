@@ -20,10 +20,21 @@ StatusOr<std::string> TakeBytes(int size, unsigned char* raw, std::string_view w
   return std::string(reinterpret_cast<char*>(raw), static_cast<size_t>(size));
 }
 
-Status CheckRsa(int bits) {
+Status CheckRsa(evp_pkey_st* key) {
+  int bits = EVP_PKEY_get_bits(key);
   if (bits < KeyLimits::kRsaBitsMin || bits > KeyLimits::kRsaBitsMax) {
     return InvalidArgument("RSA key of ", bits, " bits; use ", KeyLimits::kRsaBitsMin, " to ",
                            KeyLimits::kRsaBitsMax);
+  }
+  BIGNUM* raw = nullptr;
+  bool known = EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &raw) == 1;
+  BignumPtr exponent(raw);
+  // With exponent 1 anybody signs, an even one is no key, and a long one costs as much as signing.
+  if (!known || BN_is_one(exponent.get()) != 0 || BN_is_odd(exponent.get()) == 0 ||
+      BN_num_bits(exponent.get()) > KeyLimits::kRsaExponentBitsMax) {
+    ERR_clear_error();
+    return InvalidArgument("RSA key with an exponent that is even, 1 or over ",
+                           KeyLimits::kRsaExponentBitsMax, " bits");
   }
   return absl::OkStatus();
 }
@@ -55,7 +66,7 @@ Status CheckCurve(evp_pkey_st* key) {
 Status CheckKeyAccepted(evp_pkey_st* key) {
   switch (EVP_PKEY_get_base_id(key)) {
     case EVP_PKEY_RSA:
-      return CheckRsa(EVP_PKEY_get_bits(key));
+      return CheckRsa(key);
     case EVP_PKEY_EC:
       return CheckCurve(key);
     default:

@@ -17,6 +17,7 @@ struct KeyLimits {
   static constexpr int kRsaBitsMin = 2048;               // 112 bits of security.
   static constexpr int kRsaBitsMax =
       8192;  // Verifying with a larger one is a way to waste our CPU.
+  static constexpr int kRsaExponentBitsMax = 64;
 };
 
 // PrivateKey holds one accepted key. Copies share it; immutable, safe for any thread.

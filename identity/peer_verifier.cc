@@ -228,7 +228,8 @@ VerifyResult PeerVerifier::VerifyNative(stack_st_X509* chain_leaf_first, PeerRol
   if (error.has_value()) {
     return VerifyResult(*error, id.str());
   }
-  return VerifyResult(VerifiedPeer(id, SerialHex(leaf), std::move(chain_sha256), not_after));
+  return VerifyResult(
+      VerifiedPeer(id, SerialHex(leaf), std::move(chain_sha256), {NotBefore(leaf), not_after}));
 }
 
 VerifyResult VerifyInHandshake(const PeerVerifier& verifier, X509_STORE_CTX* context, PeerRole role,

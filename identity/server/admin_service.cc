@@ -171,26 +171,36 @@ grpc::ServerUnaryReactor* AdminService::Apply(grpc::CallbackServerContext* conte
   });
 }
 
+Status AdminService::DeleteAgents(const std::set<std::string>& names) {
+  for (const std::string& name : names) {
+    ASSIGN_OR_RETURN(std::optional<AgentRecord> record, parts_.agents.Find(name));
+    if (!record) {
+      return NotFound("there is no agent ", Quoted(name), "; nothing was deleted");
+    }
+  }
+  for (const std::string& name : names) {
+    ASSIGN_OR_RETURN(identity::SpiffeId id, AgentIdOf(parts_.trust_domain, name));
+    RETURN_IF_ERROR(parts_.agents.Remove(name));
+    parts_.streams.CloseAgent(id.str());
+    parts_.sessions.Forget(id.str());
+  }
+  return absl::OkStatus();
+}
+
 Status AdminService::DeleteKeys(const v1::DeleteRequest& request, v1::DeleteResponse& response) {
   std::vector<DocumentKey> keys;
-  std::optional<std::string> agent;
+  std::set<std::string> agents;
   for (const v1::ResourceKey& key : request.keys()) {
     ASSIGN_OR_RETURN(std::string_view kind, KindOf(key.kind()));
     if (kind == kAgentKind) {
-      agent = key.name();
+      agents.insert(key.name());
     } else {
       keys.push_back({std::string(kind), key.name()});
     }
   }
-  if (agent && !keys.empty()) {
-    return InvalidArgument("delete an agent in a request of its own");
-  }
-  if (agent) {
-    ASSIGN_OR_RETURN(identity::SpiffeId id, AgentIdOf(parts_.trust_domain, *agent));
-    RETURN_IF_ERROR(parts_.agents.Remove(*agent));
-    parts_.streams.CloseAgent(id.str());
-    parts_.sessions.Forget(id.str());
-    return absl::OkStatus();
+  if (!agents.empty()) {
+    return keys.empty() ? DeleteAgents(agents)
+                        : InvalidArgument("delete agents in a request of their own");
   }
   ASSIGN_OR_RETURN(Revision revision, parts_.applier.Delete(keys));
   *response.mutable_revision() = ToProto(revision);

@@ -87,6 +87,7 @@ class AdminService final : public v1::Admin::CallbackService {
   // Runs one unary call: authorizes, works, logs, answers.
   grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context, std::string_view what,
                                    const std::function<Status(const std::string& author)>& work);
+  Status DeleteAgents(const std::set<std::string>& names);
   Status DeleteKeys(const v1::DeleteRequest& request, v1::DeleteResponse& response);
   StatusOr<std::string> OwnBundle() const;
   void Remove(ResourceWatch* watch);

@@ -29,7 +29,8 @@ std::string AgentKey(std::string_view name) { return Concat(kAgentPrefix, name);
 std::string ToJson(const AgentRecord& record) {
   return nlohmann::json{{"attestedUnixMs", ToUnixMs(record.attested)},
                         {"svidSerial", record.svid.serial},
-                        {"svidNotAfterUnixMs", ToUnixMs(record.svid.not_after)}}
+                        {"svidNotAfterUnixMs", ToUnixMs(record.svid.not_after)},
+                        {"svidsFromUnixMs", ToUnixMs(record.svids_from)}}
       .dump();
 }
 
@@ -39,7 +40,8 @@ StatusOr<AgentRecord> ParseAgent(const Entry& entry) {
     return AgentRecord{entry.key.substr(kAgentPrefix.size()),
                        FromUnixMs(json.at("attestedUnixMs").get<int64_t>()),
                        {json.at("svidSerial").get<std::string>(),
-                        FromUnixMs(json.at("svidNotAfterUnixMs").get<int64_t>())}};
+                        FromUnixMs(json.at("svidNotAfterUnixMs").get<int64_t>())},
+                       FromUnixMs(json.value("svidsFromUnixMs", int64_t{0}))};
   } catch (const nlohmann::json::exception& error) {
     return DataLoss("stored record ", entry.key, " cannot be read: ", error.what());
   }
@@ -130,7 +132,7 @@ Status AgentDirectory::Admit(const TokenGrant& grant, const SvidFacts& svid, Wal
   std::vector<Compare> unused = {grant.unused};
   std::vector<Operation> admit = {
       Operation::Delete(grant.unused.key),
-      Operation::Put(AgentKey(grant.node), ToJson({grant.node, now, svid}))};
+      Operation::Put(AgentKey(grant.node), ToJson({grant.node, now, svid, svid.not_before}))};
   ASSIGN_OR_RETURN(TxnResult result, store_.Txn(unused, admit, {}));
   if (!result.succeeded) {
     return PermissionDenied("the join token was used by somebody else at this moment");
@@ -165,6 +167,8 @@ Status AgentDirectory::Renewed(std::string_view name, const SvidFacts& svid) {
   }
   ASSIGN_OR_RETURN(AgentRecord record, ParseAgent(*entry));
   record.svid = svid;
+  // Only a clock that was set back makes it earlier; the agent must not be locked out by that.
+  record.svids_from = std::min(record.svids_from, svid.not_before);
   std::vector<Compare> same = {{key, entry->modified}};
   std::vector<Operation> put = {Operation::Put(key, ToJson(record))};
   ASSIGN_OR_RETURN(TxnResult result, store_.Txn(same, put, {}));

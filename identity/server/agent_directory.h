@@ -36,12 +36,16 @@ struct JoinToken {
 struct SvidFacts {
   std::string serial;
   WallTime not_after;
+  WallTime not_before = {};
 };
 
 struct AgentRecord {
   std::string name;
   WallTime attested;
   SvidFacts svid;
+  // An SVID that is valid from before is of an earlier attestation, which an administrator may have
+  // ended because its key was stolen.
+  WallTime svids_from = {};
 };
 
 // TokenGrant is a valid, not yet used token.

@@ -106,6 +106,9 @@ Status AgentStream::HandleHello(const v1::Hello& hello) {
 
 void AgentStream::HandleAck(const v1::Ack& ack) {
   Revision revision = FromProto(ack.revision());
+  if (!v1::Ack::Level_IsValid(ack.level())) {
+    return;  // Of a newer agent; it must not count for more than it may mean.
+  }
   {
     std::lock_guard lock(mutex_);
     if (sent_.empty() || revision > sent_.back().revision) {
@@ -132,9 +135,11 @@ void AgentStream::HandleSigning(const v1::SigningRequest& request) {
       response.add_svid(std::move(certificate));
     }
   } else {
-    LogWarning(
-        "an SVID was refused",
-        {{"agent", agent_id_}, {"registration", request.registration()}, {"why", svid.status()}});
+    if (service_.MayLogRefusal(agent_id_)) {
+      LogWarning(
+          "an SVID was refused",
+          {{"agent", agent_id_}, {"registration", request.registration()}, {"why", svid.status()}});
+    }
     response.set_error_code(static_cast<int32_t>(svid.status().code()));
     response.set_error(std::string(Message(svid.status())));
   }

@@ -109,7 +109,8 @@ StatusOr<SignedSvid> Issuer::Sign(const SignRequest& request) const {
   CHECK(leaf != nullptr);
   std::string serial = identity::SerialHex(leaf.get());
   WallTime not_after = identity::NotAfter(leaf.get());
-  return SignedSvid{std::move(chain), std::move(serial), not_after};
+  return SignedSvid{std::move(chain), std::move(serial), not_after,
+                    identity::NotBefore(leaf.get())};
 }
 
 StatusOr<identity::X509Svid> Issuer::MakeServerSvid(std::chrono::nanoseconds ttl) const {

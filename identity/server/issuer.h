@@ -42,6 +42,7 @@ struct SignedSvid {
   std::vector<std::string> chain_der;
   std::string serial;
   WallTime not_after;
+  WallTime not_before = {};
 };
 
 // Issuer is safe for any thread. The clock outlives it.

@@ -74,7 +74,7 @@ Status NodeAttestationService::Attest(const std::string& address,
   ASSIGN_OR_RETURN(SignedSvid svid,
                    parts_.issuer.Sign({grant->agent_id, request.csr(), parts_.agent_svid_ttl, {}}));
   ASSIGN_OR_RETURN(std::string bundle, OwnBundle());
-  RETURN_IF_ERROR(parts_.agents.Admit(*grant, {svid.serial, svid.not_after}, now));
+  RETURN_IF_ERROR(parts_.agents.Admit(*grant, {svid.serial, svid.not_after, svid.not_before}, now));
   LogInfo("agent attested", {{"agent", grant->agent_id.str()},
                              {"address", address},
                              {"serial", svid.serial},

@@ -19,7 +19,9 @@ class RefusedStream final : public grpc::ServerBidiReactor<v1::AgentMessage, v1:
 }  // namespace
 
 NodeStreamService::NodeStreamService(const Parts& parts)
-    : parts_(parts), signing_(NodeStreamLimits::kSigningOfAgent, parts.clock) {}
+    : parts_(parts),
+      signing_(NodeStreamLimits::kSigningOfAgent, parts.clock),
+      refusals_logged_(NodeStreamLimits::kRefusalsLoggedOfAgent, parts.clock) {}
 
 grpc::ServerBidiReactor<v1::AgentMessage, v1::ServerMessage>* NodeStreamService::Connect(
     grpc::CallbackServerContext* context) {
@@ -31,20 +33,34 @@ grpc::ServerBidiReactor<v1::AgentMessage, v1::ServerMessage>* NodeStreamService:
   if (!name.ok()) {
     return new RefusedStream(name.status());
   }
-  StatusOr<std::optional<AgentRecord>> record = parts_.agents.Find(*name);
-  if (!record.ok()) {
-    return new RefusedStream(record.status());
+  if (Status status = CheckAdmitted(*name, *peer); !status.ok()) {
+    return new RefusedStream(status);
   }
-  if (!record->has_value()) {
-    LogWarning("a removed agent is refused", {{"agent", peer->id().str()}});
-    return new RefusedStream(
-        PermissionDenied("this agent was removed; attest it again with a new join token"));
+  auto* stream = new AgentStream(*this, *context, *peer, *name);
+  Add(stream, peer->id().str());
+  // Again: an administrator who removed the agent between the two looks found no stream to close.
+  if (Status status = CheckAdmitted(*name, *peer); !status.ok()) {
+    stream->Close(status);
+  } else {
+    stream->Begin();
   }
-  std::string agent_id = peer->id().str();
-  auto* stream = new AgentStream(*this, *context, *peer, *std::move(name));
-  Add(stream, agent_id);
-  stream->Begin();
   return stream;
+}
+
+Status NodeStreamService::CheckAdmitted(const std::string& name,
+                                        const identity::VerifiedPeer& peer) {
+  ASSIGN_OR_RETURN(std::optional<AgentRecord> record, parts_.agents.Find(name));
+  if (record && peer.not_before() >= record->svids_from) {
+    return absl::OkStatus();
+  }
+  std::string_view why =
+      record ? "this agent was attested again since; its former SVID is of no use any more"
+             : "this agent was removed; attest it again with a new join token";
+  if (MayLogRefusal(peer.id().str())) {
+    LogWarning("an agent is refused",
+               {{"agent", peer.id().str()}, {"serial", peer.serial()}, {"why", why}});
+  }
+  return PermissionDenied(why);
 }
 
 void NodeStreamService::StateChanged(const Registry::State& state) {
@@ -142,7 +158,7 @@ StatusOr<SignedSvid> NodeStreamService::Sign(const std::string& agent_id,
     ASSIGN_OR_RETURN(identity::SpiffeId id, identity::SpiffeId::Parse(agent_id));
     ASSIGN_OR_RETURN(SignedSvid svid,
                      parts_.issuer.Sign({std::move(id), request.csr(), parts_.agent_svid_ttl, {}}));
-    SvidFacts facts{svid.serial, svid.not_after};
+    SvidFacts facts{svid.serial, svid.not_after, svid.not_before};
     RETURN_IF_ERROR(parts_.agents.Renewed(agent_name, facts));
     parts_.sessions.Renewed(agent_id, facts);
     LogInfo(

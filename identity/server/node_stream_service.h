@@ -25,6 +25,8 @@ namespace countersign::server {
 struct NodeStreamLimits {
   // A node with many workloads starts with a burst; later it renews each at half life.
   static constexpr Rate kSigningOfAgent{.per_second = 50, .burst = 1000};
+  // No agent fills the server's disk by being refused.
+  static constexpr Rate kRefusalsLoggedOfAgent{.per_second = 0.2, .burst = 20};
   static constexpr size_t kUnappliedViewsMax = 8;  // Remembered for a resume; older: sent whole.
   static constexpr size_t kAnswersMax = 64;        // Unsent ones; then no more is read.
   static constexpr size_t kMessageBytesMax = 4 << 20;  // From an agent.
@@ -65,17 +67,21 @@ class NodeStreamService final : public v1::NodeStream::CallbackService {
 
  private:
   friend class AgentStream;
+  // CheckAdmitted says whether the agent is known and its SVID of its newest attestation.
+  Status CheckAdmitted(const std::string& name, const identity::VerifiedPeer& peer);
   // Below: for AgentStream.
   void Add(AgentStream* stream, const std::string& agent_id);
   void Remove(AgentStream* stream, const std::string& agent_id, std::deque<SentView> views);
   // TakeView is the view that the agent was sent as of `have`, or null.
   std::shared_ptr<const NodeView> TakeView(const std::string& agent_id, Revision have);
+  bool MayLogRefusal(const std::string& agent_id) { return refusals_logged_.Take(agent_id); }
   // Sign answers one signing request of an agent.
   StatusOr<SignedSvid> Sign(const std::string& agent_id, const std::string& agent_name,
                             const v1::SigningRequest& request);
 
   const Parts parts_;
   RateLimiter signing_;
+  RateLimiter refusals_logged_;
   std::mutex mutex_;  // Taken before a stream's own.
   std::map<std::string, std::set<AgentStream*>, std::less<>> streams_;
   std::map<std::string, std::deque<SentView>, std::less<>> remembered_;

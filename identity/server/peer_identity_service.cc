@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "identity/certificate.h"
+#include "identity/server/rate_limiter.h"
 
 namespace countersign::server {
 namespace {
@@ -37,9 +38,13 @@ StatusOr<identity::VerifiedPeer> VerifyPem(std::string_view leaf_pem, std::strin
   }
   identity::VerifyResult result = verifier->Verify(views, identity::PeerRole::kClient, now);
   if (!result.ok()) {
-    LogWarning(
-        "a client's certificate is refused",
-        {{"why", identity::VerifyErrorName(result.error())}, {"claimed_id", result.claimed_id()}});
+    // Any stranger may cause this.
+    static RateLimiter logged({.per_second = 1, .burst = 60, .keys_max = 1}, Clock::System());
+    if (logged.Take("")) {
+      LogWarning("a client's certificate is refused",
+                 {{"why", identity::VerifyErrorName(result.error())},
+                  {"claimed_id", result.claimed_id()}});
+    }
     return Unauthenticated(identity::VerifyErrorName(result.error()));
   }
   return result.peer();

@@ -179,6 +179,11 @@ void Registry::Run() {
                {{"why", status}});
     }
     lock.lock();
+    if (!status.ok()) {
+      // What was missed may narrow access, so nothing that comes later is taken without it.
+      watch_lost_ = true;
+      changed_.wait_for(lock, RegistryLimits::kReloadWait, [this] { return stopping_; });
+    }
   }
   lock.unlock();
   watching_.reset();

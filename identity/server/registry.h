@@ -27,6 +27,7 @@ struct RegistryLimits {
   static constexpr size_t kDocumentsOfASet = 3;
   static constexpr size_t kVersionsMax = 1000;           // Of one set; the oldest go first.
   static constexpr std::chrono::seconds kSettleMax{10};  // From commit until it is seen here.
+  static constexpr std::chrono::seconds kReloadWait{1};  // After a store that could not be read.
 };
 
 // DocumentChange writes or removes one registration, service, route or bundle.

@@ -171,6 +171,8 @@ Status Server::Listen() {
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
+  // An agent has one stream, and while it joins one call more.
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 16);
   builder.SetMaxReceiveMessageSize(static_cast<int>(NodeStreamLimits::kMessageBytesMax));
   builder.RegisterService(attestation_.get());
   builder.RegisterService(streams_.get());

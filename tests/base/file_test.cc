@@ -1,7 +1,9 @@
 #include "base/file.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "tests/support/temp_dir.h"
 
@@ -31,6 +33,18 @@ TEST(FileTest, ASecretThatOthersMayOpenIsRefused) {
     EXPECT_EQ(ReadSecretFile(folder.File("key"), 10).status().code(),
               StatusCode::kPermissionDenied);
   }
+}
+
+TEST(FileTest, ASecretIsNotWrittenIntoAFileThatSomebodyHoldsOpen) {
+  TempDir folder;
+  std::string path = folder.File("key");
+  std::string temporary = Concat(path, ".", ::getpid(), ".new");
+  Fd held(::open(temporary.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
+  ASSERT_TRUE(held.valid());
+  ASSERT_TRUE(WriteFileAtomically(path, "secret", 0600).ok());
+  char byte = 0;
+  EXPECT_EQ(::pread(held.get(), &byte, 1, 0), 0);
+  EXPECT_EQ(*ReadSecretFile(path, 100), "secret");
 }
 
 TEST(FileTest, OnlyRegularFilesAreRead) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <openssl/core_names.h>
+#include <openssl/param_build.h>
 
 #include "base/crypto/openssl.h"
 #include "identity/key.h"
@@ -74,6 +75,31 @@ TEST(PrivateKeyTest, BadKeysAreRefused) {
   EXPECT_FALSE(PrivateKey::FromPkcs8Der(TestKey(TestKey::Kind::kRsa1024).Pkcs8Der()).ok());
   EXPECT_FALSE(PrivateKey::FromPkcs8Der(TestKey(TestKey::Kind::kP521).Pkcs8Der()).ok());
   EXPECT_FALSE(PrivateKey::FromPkcs8Der(std::string(KeyLimits::kEncodedBytesMax + 1, 'x')).ok());
+}
+
+// With exponent 1 the padded hash is its own signature: everybody can sign.
+TEST(PrivateKeyTest, AnRsaKeyWhoseExponentProtectsNothingIsRefused) {
+  PkeyPtr good(EVP_RSA_gen(2048));
+  BIGNUM* raw = nullptr;
+  ASSERT_EQ(EVP_PKEY_get_bn_param(good.get(), OSSL_PKEY_PARAM_RSA_N, &raw), 1);
+  BignumPtr modulus(raw);
+  for (const char* exponent : {"1", "2", "3", "10001", "10000000000000001"}) {
+    raw = nullptr;
+    ASSERT_GT(BN_hex2bn(&raw, exponent), 0);
+    BignumPtr e(raw);
+    OpenSslPtr<OSSL_PARAM_BLD, OSSL_PARAM_BLD_free> builder(OSSL_PARAM_BLD_new());
+    ASSERT_EQ(OSSL_PARAM_BLD_push_BN(builder.get(), OSSL_PKEY_PARAM_RSA_N, modulus.get()), 1);
+    ASSERT_EQ(OSSL_PARAM_BLD_push_BN(builder.get(), OSSL_PKEY_PARAM_RSA_E, e.get()), 1);
+    OpenSslPtr<OSSL_PARAM, OSSL_PARAM_free> parameters(OSSL_PARAM_BLD_to_param(builder.get()));
+    OpenSslPtr<EVP_PKEY_CTX, EVP_PKEY_CTX_free> context(
+        EVP_PKEY_CTX_new_from_name(nullptr, "RSA", nullptr));
+    EVP_PKEY* made = nullptr;
+    ASSERT_EQ(EVP_PKEY_fromdata_init(context.get()), 1);
+    ASSERT_EQ(EVP_PKEY_fromdata(context.get(), &made, EVP_PKEY_PUBLIC_KEY, parameters.get()), 1);
+    PkeyPtr key(made);
+    std::string_view text = exponent;
+    EXPECT_EQ(CheckKeyAccepted(key.get()).ok(), text == "3" || text == "10001") << exponent;
+  }
 }
 
 TEST(PrivateKeyTest, AnEcKeyWithExplicitParametersIsRefused) {

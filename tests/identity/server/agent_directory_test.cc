@@ -110,6 +110,20 @@ TEST_F(AgentDirectoryTest, RenewalNeedsARecord) {
   EXPECT_EQ(directory_.Remove("node-1").code(), StatusCode::kNotFound);
 }
 
+TEST_F(AgentDirectoryTest, AnAttestationBeginsAnewAndARenewalDoesNot) {
+  auto grant = Find(MakeToken("node-1"), kNow);
+  ASSERT_TRUE(directory_.Admit(*grant, {"aa", kNow + 1h, kNow - 10s}, kNow).ok());
+  EXPECT_EQ(directory_.Find("node-1")->value().svids_from, kNow - 10s);
+  ASSERT_TRUE(directory_.Renewed("node-1", {"bb", kNow + 2h, kNow + 30min}).ok());
+  EXPECT_EQ(directory_.Find("node-1")->value().svids_from, kNow - 10s);
+  // A clock that was set back must not lock the agent out.
+  ASSERT_TRUE(directory_.Renewed("node-1", {"cc", kNow, kNow - 1h}).ok());
+  EXPECT_EQ(directory_.Find("node-1")->value().svids_from, kNow - 1h);
+  grant = Find(MakeToken("node-1"), kNow);
+  ASSERT_TRUE(directory_.Admit(*grant, {"dd", kNow + 1h, kNow}, kNow).ok());
+  EXPECT_EQ(directory_.Find("node-1")->value().svids_from, kNow);
+}
+
 TEST_F(AgentDirectoryTest, OnlyAgentsOfTheDomainHaveAnAgentsName) {
   auto name = [&](const char* id) {
     return AgentNameOf(domain_, *identity::SpiffeId::Parse(id)).value_or("<none>");

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+
 #include "tests/identity/server/documents.h"
 #include "tests/support/memory_store.h"
 
@@ -11,6 +13,36 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+
+// FaultyStore is a store whose next reads of one key fail, as those of a failing disk do.
+class FaultyStore final : public Store {
+ public:
+  explicit FaultyStore(Store& store) : store_(store) {}
+  std::atomic<int> gets_to_fail = 0;
+
+  StatusOr<std::optional<Entry>> Get(std::string_view key) override {
+    if (gets_to_fail > 0) {
+      --gets_to_fail;
+      return Unavailable("the disk fails");
+    }
+    return store_.Get(key);
+  }
+  StatusOr<Listing> List(std::string_view prefix) override { return store_.List(prefix); }
+  StatusOr<TxnResult> Txn(std::span<const Compare> compare, std::span<const Operation> then,
+                          std::span<const Operation> otherwise) override {
+    return store_.Txn(compare, then, otherwise);
+  }
+  StatusOr<std::unique_ptr<Watching>> Watch(std::string_view prefix, Revision from,
+                                            WatchCallback callback) override {
+    return store_.Watch(prefix, from, std::move(callback));
+  }
+  Status Compact(Revision before) override { return store_.Compact(before); }
+  Status BeginTerm() override { return store_.BeginTerm(); }
+  StatusOr<Revision> CurrentRevision() override { return store_.CurrentRevision(); }
+
+ private:
+  Store& store_;
+};
 
 class RegistryTest : public testing::Test {
  protected:
@@ -175,6 +207,21 @@ TEST_F(RegistryTest, ChunksThatNoVersionNamesAreCollected) {
   ASSERT_TRUE(registry_->CollectGarbage().ok());
   EXPECT_EQ(store_->List("chunk/")->entries.size(), 1u);
   Reopen();
+}
+
+// A policy that narrows access must not be lost because the store could not be read for a moment.
+TEST_F(RegistryTest, ChangeThatCouldNotBeReadIsReadAgainAndNeverLeftOut) {
+  FaultyStore faulty(*store_);
+  registry_ = *Registry::Open(faulty);
+  faulty.gets_to_fail = 1;
+  Revision revision = Commit(Set("shop", "/orders/**"));
+  EXPECT_EQ(registry_->state()->revision, revision);
+  EXPECT_TRUE(registry_->state()->sets.contains("shop"));
+  faulty.gets_to_fail = 2;  // The second look fails too.
+  Commit(Set("shop", "/**"));
+  Commit(Registrations({"web"}));
+  EXPECT_EQ(registry_->state()->sets.at("shop")->version.version, 2u);
+  registry_.reset();  // Before the store that it uses.
 }
 
 }  // namespace
