@@ -50,7 +50,8 @@ UnixGrpcListener::UnixGrpcListener(Options options, Fd socket, Fd stop_reader, F
       socket_(std::move(socket)),
       stop_reader_(std::move(stop_reader)),
       stop_writer_(std::move(stop_writer)),
-      highest_(DescriptorLimit()) {
+      highest_(DescriptorLimit()),
+      refusals_(options_.limits.refusals_logged_per_uid_minute_max, Clock::System()) {
   lowest_ = highest_ / 2;
   next_ = lowest_;
 }
@@ -117,14 +118,15 @@ void UnixGrpcListener::AcceptOne(grpc::Server& server) {
     }
     return;
   }
-  StatusOr<UnixCaller> caller = Identify(accepted.get());
+  uid_t uid = static_cast<uid_t>(-1);
+  StatusOr<UnixCaller> caller = Identify(accepted.get(), uid);
   if (!caller.ok()) {
-    LogWarning("connection refused", {{"path", options_.path}, {"why", caller.status()}});
+    LogRefused(uid, caller.status());
     return;
   }
   StatusOr<Fd> high = DuplicateHigh(accepted.get());
   if (!high.ok()) {
-    LogWarning("connection refused", {{"path", options_.path}, {"why", high.status()}});
+    LogRefused(uid, high.status());
     return;
   }
   accepted.Reset();  // The duplicate alone must keep the connection open.
@@ -136,13 +138,21 @@ void UnixGrpcListener::AcceptOne(grpc::Server& server) {
   grpc::AddInsecureChannelFromFd(&server, number);
 }
 
-StatusOr<UnixCaller> UnixGrpcListener::Identify(int socket) {
+void UnixGrpcListener::LogRefused(uid_t uid, const Status& why) {
+  if (refusals_.Take(uid) != LogBudget::Verdict::kSkip) {
+    LogWarning("connection refused", {{"path", options_.path}, {"why", why}});
+  }
+}
+
+// `uid` is set as soon as it is known, also for a caller that is refused.
+StatusOr<UnixCaller> UnixGrpcListener::Identify(int socket, uid_t& uid) {
   ucred credentials = {};
   socklen_t size = sizeof(credentials);
   if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) {
     return ErrnoError(errno, "read the peer's credentials");
   }
   UnixCaller caller{credentials.uid, credentials.gid, credentials.pid, nullptr};
+  uid = caller.uid;
   RETURN_IF_ERROR(CheckRoom(caller.uid));
   if (options_.on_accept) {
     ASSIGN_OR_RETURN(caller.facts, options_.on_accept(socket, caller));

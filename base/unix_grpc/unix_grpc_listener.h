@@ -15,13 +15,15 @@
 #include <thread>
 
 #include "base/fd.h"
+#include "base/log_budget.h"
 #include "base/status.h"
 
 namespace countersign {
 
 struct UnixGrpcLimits {
-  size_t connections_max = 1024;         // Each costs about 50 KiB in gRPC.
-  size_t connections_per_uid_max = 256;  // One user must not starve the others.
+  size_t connections_max = 1024;                   // Each costs about 50 KiB in gRPC.
+  size_t connections_per_uid_max = 256;            // One user must not starve the others.
+  size_t refusals_logged_per_uid_minute_max = 20;  // Nor fill the disk.
 };
 
 // UnixCaller is who connected, by the kernel's word at the time of connect (SO_PEERCRED).
@@ -72,7 +74,8 @@ class UnixGrpcListener {
   UnixGrpcListener(Options options, Fd socket, Fd stop_reader, Fd stop_writer);
   void Run(grpc::Server& server);
   void AcceptOne(grpc::Server& server);
-  StatusOr<UnixCaller> Identify(int socket);
+  StatusOr<UnixCaller> Identify(int socket, uid_t& uid);
+  void LogRefused(uid_t uid, const Status& why);
   Status CheckRoom(uid_t uid);
   StatusOr<Fd> DuplicateHigh(int socket);
 
@@ -83,6 +86,7 @@ class UnixGrpcListener {
   int lowest_;  // The range for handed-over descriptors: [lowest_, highest_).
   int highest_;
   int next_;  // Accepting thread only.
+  LogBudget refusals_;
   mutable std::mutex mutex_;
   std::map<int, std::shared_ptr<const UnixCaller>> callers_;  // Guarded by mutex_.
   std::thread thread_;

@@ -11,9 +11,9 @@
 #include <variant>
 
 #include "base/log.h"
+#include "base/log_budget.h"
 #include "base/unix_grpc/unix_grpc_listener.h"
 #include "sds/agent/hub.h"
-#include "sds/agent/log_budget.h"
 #include "sds/agent/workload_attestor.h"
 
 namespace countersign::agent {

@@ -104,6 +104,25 @@ TEST_F(UnixGrpcListenerTest, ConnectionThatTheProgramRefusesIsClosed) {
   EXPECT_EQ(Call("unix:" + path_).status.error_code(), grpc::StatusCode::UNAVAILABLE);
 }
 
+TEST_F(UnixGrpcListenerTest, RefusedUserCannotFillTheLog) {
+  Start([](int, const UnixCaller&) -> StatusOr<std::shared_ptr<const void>> {
+    return PermissionDenied("not you");
+  });
+  testing::internal::CaptureStderr();
+  for (int i = 0; i < 40; ++i) {
+    StatusOr<Fd> connection = ConnectUnix(path_);
+    ASSERT_TRUE(connection.ok());
+    char byte = 0;
+    EXPECT_EQ(::read(connection->get(), &byte, 1), 0);  // Closed without a word.
+  }
+  std::string log = testing::internal::GetCapturedStderr();
+  size_t lines = 0;
+  for (size_t at = log.find("not you"); at != std::string::npos; at = log.find("not you", at + 1)) {
+    ++lines;
+  }
+  EXPECT_EQ(lines, 20u);
+}
+
 TEST_F(UnixGrpcListenerTest, CallThatDidNotComeThroughTheSocketHasNoCaller) {
   with_port_ = true;
   Start(nullptr);

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include "sds/agent/audit_intake.h"
-#include "sds/agent/log_budget.h"
 #include "sds/agent/proxy_table.h"
 
 namespace countersign::agent {
@@ -162,17 +161,6 @@ TEST(ProxyTableTest, NeverReportsMoreThanTheServerTakes) {
   v1::ProxyReport report = table.Report();
   EXPECT_GT(report.proxies_size(), 10);
   EXPECT_LT(report.ByteSizeLong(), size_t{4} << 20);
-}
-
-TEST(LogBudgetTest, StopsOneUserAndNoOtherUntilTheMinuteIsOver) {
-  FakeClock clock{WallTime()};
-  LogBudget budget(2, clock);
-  EXPECT_EQ(budget.Take(1), LogBudget::Verdict::kWrite);
-  EXPECT_EQ(budget.Take(1), LogBudget::Verdict::kWriteAndSayLast);
-  EXPECT_EQ(budget.Take(1), LogBudget::Verdict::kSkip);
-  EXPECT_EQ(budget.Take(2), LogBudget::Verdict::kWrite);
-  clock.Advance(std::chrono::minutes(1));
-  EXPECT_EQ(budget.Take(1), LogBudget::Verdict::kWrite);
 }
 
 TEST(MayHandOverTest, AdmitsUsersOfRegisteredProxiesOnly) {

@@ -9,7 +9,7 @@
 
 #include "base/clock.h"
 
-namespace countersign::agent {
+namespace countersign {
 
 // LogBudget counts lines by user and minute, so that nobody fills the disk by being refused. Safe
 // for any thread.
@@ -44,4 +44,4 @@ class LogBudget {
   std::map<uid_t, Spent> spent_;  // Guarded by mutex_.
 };
 
-}  // namespace countersign::agent
+}  // namespace countersign
