@@ -1,5 +1,6 @@
 #include "cli/svid/svid_commands.h"
 
+#include <fcntl.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 #include <poll.h>
@@ -9,12 +10,15 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "base/fd.h"
 #include "base/file.h"
 #include "cli/svid/svid_files.h"
 #include "spiffe/workload_api.grpc.pb.h"
+#include "tests/support/child_process.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test_ca.h"
 
@@ -23,7 +27,7 @@ namespace {
 
 using identity::X509Svid;
 
-// WorkloadApi answers every caller the same, once, and then holds the stream open.
+// WorkloadApi answers every caller the same, and again whenever Push gives it another answer.
 class WorkloadApi final : public SpiffeWorkloadAPI::Service {
  public:
   grpc::Status FetchX509SVID(grpc::ServerContext* context, const X509SVIDRequest* /*request*/,
@@ -35,16 +39,31 @@ class WorkloadApi final : public SpiffeWorkloadAPI::Service {
     if (answer.svids().empty() && !refusal.ok()) {
       return refusal;
     }
-    if (!answer.svids().empty()) {
-      writer->Write(answer);
-    }
+    int written = -1;
     while (!context->IsCancelled()) {
+      {
+        std::lock_guard lock(mutex_);
+        if (!answer.svids().empty() && written != pushed_) {
+          written = pushed_;
+          writer->Write(answer);
+        }
+      }
       ::poll(nullptr, 0, 1);
     }
     return grpc::Status::OK;
   }
+  void Push(const X509SVID& only) {
+    std::lock_guard lock(mutex_);
+    answer.Clear();
+    *answer.add_svids() = only;
+    ++pushed_;
+  }
   X509SVIDResponse answer;
   grpc::Status refusal;
+
+ private:
+  std::mutex mutex_;
+  int pushed_ = 0;
 };
 
 X509SVID Message(const X509Svid& svid, const TestCa& ca) {
@@ -177,6 +196,82 @@ TEST_F(SvidCommandsTest, WriteSignalsTheProcessOfThePidFile) {
   int status = 0;
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   EXPECT_EQ(WEXITSTATUS(status), 7);
+}
+
+// Receiver is a process that reports each SIGUSR1 that it takes.
+class Receiver {
+ public:
+  Receiver() {
+    int ends[2];
+    CHECK(::pipe2(ends, O_CLOEXEC) == 0);
+    sigset_t set;
+    ::sigemptyset(&set);
+    ::sigaddset(&set, SIGUSR1);
+    // Blocked before the fork, so that the child cannot miss the first one.
+    CHECK(::pthread_sigmask(SIG_BLOCK, &set, nullptr) == 0);
+    pid_ = ::fork();
+    if (pid_ == 0) {
+      int received = 0;
+      while (::sigwait(&set, &received) == 0 && ::write(ends[1], "x", 1) == 1) {
+      }
+      ::_exit(1);
+    }
+    CHECK(::pthread_sigmask(SIG_UNBLOCK, &set, nullptr) == 0);
+    ::close(ends[1]);
+    reports_ = Fd(ends[0]);
+  }
+  ~Receiver() { End(); }
+  void End() {
+    if (pid_ > 0) {
+      ::kill(pid_, SIGKILL);
+      ::waitpid(std::exchange(pid_, -1), nullptr, 0);
+    }
+  }
+  pid_t pid() const { return pid_; }
+  // Takes is the number of signals that were taken since the last look, once there is one.
+  int Takes() {
+    pollfd wait = {reports_.get(), POLLIN, 0};
+    char signals[16];
+    return ::poll(&wait, 1, 20'000) == 1
+               ? static_cast<int>(::read(reports_.get(), signals, sizeof(signals)))
+               : 0;
+  }
+
+ private:
+  pid_t pid_ = -1;
+  Fd reports_;
+};
+
+TEST_F(SvidCommandsTest, WriteFollowsEachRotationWithOneSignal) {
+  Receiver receiver;
+  api_.Push(Message(*web_, ca_));
+  auto program = ChildProcess::Start(
+      {COUNTERSIGN_BIN_DIR "/countersign", "--agent-socket", context_.agent_socket, "svid", "write",
+       "--dir", folder_.path(), "--signal", "USR1", "--pid", Concat(receiver.pid())},
+      folder_.File("log"));
+  ASSERT_NE(program, nullptr);
+  auto written = [&](const X509Svid& svid) {
+    EXPECT_EQ(*ReadFile(folder_.File("svid.pem"), 100'000), svid.ChainPem());
+    EXPECT_EQ(*ReadSecretFile(folder_.File("key.pem"), 100'000), svid.KeyPem());
+  };
+  ASSERT_EQ(receiver.Takes(), 1) << program->Log();
+  written(*web_);
+  std::shared_ptr<const X509Svid> second = ca_.Svid("/web");
+  api_.Push(Message(*second, ca_));
+  ASSERT_EQ(receiver.Takes(), 1) << program->Log();
+  written(*second);
+  // The same again is no news; what comes next is told once.
+  api_.Push(Message(*second, ca_));
+  std::shared_ptr<const X509Svid> third = ca_.Svid("/web");
+  api_.Push(Message(*third, ca_));
+  ASSERT_EQ(receiver.Takes(), 1) << program->Log();
+  written(*third);
+  // A program that has ended does not end what renews its certificate.
+  receiver.End();
+  std::shared_ptr<const X509Svid> fourth = ca_.Svid("/web");
+  api_.Push(Message(*fourth, ca_));
+  EXPECT_TRUE(program->WaitForLog("error: signal process", std::chrono::seconds(20)));
+  written(*fourth);
 }
 
 TEST(SvidFilesTest, NobodyElseIsEverSignalled) {
