@@ -4,6 +4,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 
 
 def openssl(*words, folder):
@@ -98,10 +99,12 @@ class Sniffer:
         self.thread.start()
 
     def _read(self):
-        while not self.done.is_set():
+        while not self.done.is_set() or time.monotonic() < self.drained_by:
             try:
                 frame = self.socket.recv(65536)
             except socket.timeout:
+                if self.done.is_set():
+                    return  # Nothing is queued any more.
                 continue
             header = 14 + (frame[14] & 15) * 4
             if len(frame) < header + 20 or frame[12:14] != b"\x08\x00" or frame[23] != 6:
@@ -112,6 +115,7 @@ class Sniffer:
                 self.bytes += frame[header + (frame[header + 12] >> 4) * 4:]
 
     def stop(self):
+        self.drained_by = time.monotonic() + 2  # The interface may never be quiet.
         self.done.set()
         self.thread.join()
         self.socket.close()
