@@ -15,6 +15,17 @@ namespace {
 // Exchanges kept for later requests: as many as commonly run at once.
 constexpr size_t kSpareExchangesMax = 256;
 
+authz::IpAddress SourceOf(authz::IpAddress address) {
+  const auto& bytes = address.bytes;
+  const bool is_v4 =
+      std::all_of(bytes.begin(), bytes.begin() + 10, [](auto b) { return b == 0; }) &&
+      bytes[10] == 0xff && bytes[11] == 0xff;
+  if (!is_v4) {
+    std::fill(address.bytes.begin() + 8, address.bytes.end(), uint8_t{0});
+  }
+  return address;
+}
+
 }  // namespace
 
 size_t HalfOpen::Hash::operator()(const authz::IpAddress& address) const {
@@ -22,11 +33,11 @@ size_t HalfOpen::Hash::operator()(const authz::IpAddress& address) const {
       {reinterpret_cast<const char*>(address.bytes.data()), address.bytes.size()});
 }
 
-bool HalfOpen::TryEnter(const authz::IpAddress& source) {
+bool HalfOpen::TryEnter(const authz::IpAddress& address) {
   if (total_ >= kLimits.half_open_max) {
     return false;
   }
-  size_t& count = by_source_[source];
+  size_t& count = by_source_[SourceOf(address)];
   if (count >= kLimits.half_open_per_source_max) {
     return false;
   }
@@ -35,8 +46,8 @@ bool HalfOpen::TryEnter(const authz::IpAddress& source) {
   return true;
 }
 
-void HalfOpen::Leave(const authz::IpAddress& source) {
-  const auto found = by_source_.find(source);
+void HalfOpen::Leave(const authz::IpAddress& address) {
+  const auto found = by_source_.find(SourceOf(address));
   CHECK(found != by_source_.end());
   --total_;
   if (--found->second == 0) {

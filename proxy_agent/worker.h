@@ -39,11 +39,12 @@ struct AcceptMetadata {
   std::optional<Address> original_destination;
 };
 
-// HalfOpen counts handshakes under way, so that no source can hold all of a worker's.
+// HalfOpen counts handshakes under way, so that no source can hold all of a worker's. A source is
+// an IPv4 address or an IPv6 network of 64 bits, in which one host may take any address.
 class HalfOpen {
  public:
-  bool TryEnter(const authz::IpAddress& source);
-  void Leave(const authz::IpAddress& source);
+  bool TryEnter(const authz::IpAddress& address);
+  void Leave(const authz::IpAddress& address);
   size_t size() const { return total_; }
 
  private:

@@ -194,6 +194,22 @@ TEST_F(HostileTest, AFloodOfARefusedPeerKeepsNobodyWaiting) {
   }
 }
 
+TEST(HalfOpenTest, AnIpv6NetworkIsOneSourceAndAnIpv4AddressIs) {
+  HalfOpen half_open;
+  size_t entered = 0;
+  for (int host = 0; host < 200; ++host) {
+    const Address address = *Address::Parse(Concat("[2001:db8::", host, "]:443"));
+    entered += half_open.TryEnter(*address.ip()) ? 1 : 0;
+  }
+  EXPECT_EQ(entered, 64u);
+  EXPECT_TRUE(half_open.TryEnter(*Address::Parse("[2001:db8:0:1::1]:443")->ip()));
+  for (int host = 0; host < 200; ++host) {
+    EXPECT_TRUE(half_open.TryEnter(*Address::Parse(Concat("10.0.0.", host, ":443"))->ip()));
+  }
+  half_open.Leave(*Address::Parse("[2001:db8::ffff]:443")->ip());
+  EXPECT_TRUE(half_open.TryEnter(*Address::Parse("[2001:db8::1]:443")->ip()));
+}
+
 TEST_F(HostileTest, AHandshakeDoesNotOutliveTheTrustItBeganWith) {
   StartWith("");
   HalfShaken web(facts_.listen, *ca_.Svid("/ns/prod/sa/web"));

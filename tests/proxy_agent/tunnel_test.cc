@@ -128,6 +128,18 @@ TEST_F(TunnelTest, ABundleThatNoLongerCoversThePeerCutsIt) {
   EXPECT_TRUE(web->WaitForEnd(std::chrono::seconds(1)));
 }
 
+TEST_F(TunnelTest, ATunnelToAnIdentityThatIsNoMoreTheServicesEnds) {
+  StartWith(EchoBytes, kWebConnects);
+  std::unique_ptr<TestStream> caller = Caller();
+  caller->Write("hello");
+  ASSERT_EQ(caller->ReadAtLeast(5), "hello");
+  std::string yaml = Yaml(kWebConnects);
+  const std::string before = Concat("workload: { id: ", kOrders);
+  yaml.replace(yaml.find(before), before.size(), Concat("workload: { id: ", kBilling));
+  ASSERT_TRUE(web_->OnConfiguration(SnapshotOf(kWeb, yaml, 2)).ok());
+  EXPECT_TRUE(caller->WaitForEnd());
+}
+
 TEST_F(TunnelTest, ATunnelEndsWhenAnIdentityDoes) {
   StartWith(EchoBytes, kWebConnects);
   ASSERT_TRUE(

@@ -170,11 +170,21 @@ TEST_F(ProxyTest, RuleR12NoSessionIsResumedAndNoEarlyDataTaken) {
 
 TEST_F(ProxyTest, RuleR13AConnectionEndsWithItsCallersSvid) {
   StartInbound(kAllowWeb);
-  const auto svid = ca_.Svid("/web", seconds(8));
-  const auto stream = Dial(IdentityOf(*svid));
-  ASSERT_NE(stream, nullptr);
-  ASSERT_EQ(Ask(*stream, Get("/")).status, 200);
-  EXPECT_TRUE(stream->WaitForEnd(seconds(12)));
+  std::shared_ptr<const identity::X509Svid> svid;
+  std::unique_ptr<TestStream> stream;
+  int status = 0;
+  // On a starved machine the shorter life may be over before the first answer.
+  for (const seconds life : {seconds(8), seconds(40)}) {
+    svid = ca_.Svid("/web", life);
+    stream = Dial(IdentityOf(*svid));
+    ASSERT_NE(stream, nullptr);
+    status = Ask(*stream, Get("/")).status;
+    if (status == 200) {
+      break;
+    }
+  }
+  ASSERT_EQ(status, 200);
+  EXPECT_TRUE(stream->WaitForEnd(seconds(44)));
   EXPECT_LE(Clock::System().Now(), svid->not_after() + seconds(1));
 }
 
@@ -182,14 +192,26 @@ TEST_F(ProxyTest, RuleR13AConnectionEndsWithTheProxysOwnSvid) {
   StartProxy("/orders");
   ASSERT_EQ(Configure(Access(kAllowWeb) + OrdersService()), "");
   WaitUntilReady();
-  own_ = ca_.Svid("/orders", seconds(12));
-  agent_->SetIdentity(own_, ca_.Bundles());
-  ASSERT_TRUE(agent_->WaitForResult(
-      [&](const FakeResult& r) { return r.svid_serial == own_->serial(); }, kPatience));
-  const auto stream = Dial();
+  std::unique_ptr<TestStream> stream;
+  // On a starved machine the shorter life may be over before it is taken.
+  for (const seconds life : {seconds(12), seconds(40)}) {
+    own_ = ca_.Svid("/orders", life);
+    agent_->SetIdentity(own_, ca_.Bundles());
+    const bool taken =
+        agent_
+            ->WaitForResult([&](const FakeResult& r) { return r.svid_serial == own_->serial(); },
+                            life)
+            .has_value();
+    auto dialled =
+        TryDial({.identity = Identity("/web"), .alpn = {"http/1.1"}, .server_name = "orders"});
+    if (taken && dialled.ok()) {
+      stream = *std::move(dialled);
+      break;
+    }
+  }
   ASSERT_NE(stream, nullptr);
   ASSERT_EQ(stream->peer_chain_der(), own_->chain_der());
-  EXPECT_TRUE(stream->WaitForEnd(seconds(16)));
+  EXPECT_TRUE(stream->WaitForEnd(seconds(44)));
   EXPECT_LE(Clock::System().Now(), own_->not_after() + seconds(1));
   int ready = 200;
   while (ready == 200 && Clock::System().Now() < own_->not_after() + seconds(2)) {
