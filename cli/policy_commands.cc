@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "authz/check/assertions.h"
 #include "authz/check/evaluate.h"
 #include "authz/check/lint.h"
 #include "authz/check/policy_test_runner.h"
@@ -94,6 +95,8 @@ void Check(Context& context, const PolicyOptions& options) {
     }
     auto lint = authz::LintPolicies(loaded->sets, loaded->services, now);
     std::move(lint.begin(), lint.end(), std::back_inserter(findings));
+    auto unproved = authz::CheckAssertions(loaded->sets);
+    std::move(unproved.begin(), unproved.end(), std::back_inserter(findings));
   }
   size_t errors = CountErrors(findings);
   size_t warnings = findings.size() - errors;

@@ -101,8 +101,8 @@ void MergeEntries(std::vector<Entry>& entries) {
   }
 }
 
-size_t BoxCount(const Rule& rule) {
-  return std::min(kCountMax, CountEntries(rule.from) * CountEntries(rule.to));
+size_t BoxCount(const std::vector<Entry>& from, const std::vector<Entry>& to) {
+  return std::min(kCountMax, CountEntries(from) * CountEntries(to));
 }
 
 }  // namespace countersign::authz

@@ -14,8 +14,8 @@ inline constexpr size_t kBoxesPerRuleMax = 64;
 // values of both. The union stays the same.
 void MergeEntries(std::vector<Entry>& entries);
 
-// BoxCount counts a rule's boxes: entries of `from` times entries of `to`; an exception with n
-// conditions splits its entry into n.
-size_t BoxCount(const Rule& rule);
+// BoxCount counts the boxes of a rule or an assertion: entries of `from` times entries of `to`; an
+// exception with n conditions splits its entry into n.
+size_t BoxCount(const std::vector<Entry>& from, const std::vector<Entry>& to);
 
 }  // namespace countersign::authz

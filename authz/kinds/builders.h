@@ -5,6 +5,7 @@
 #include <span>
 
 #include "authz/kinds/document.h"
+#include "authz/kinds/entry_builder.h"
 #include "authz/kinds/registration.h"
 #include "authz/kinds/route.h"
 #include "authz/kinds/service.h"
@@ -20,6 +21,9 @@ PolicySet BuildPolicySet(CheckedDocument& set_document,
 Registration BuildRegistration(CheckedDocument& document);
 Service BuildService(CheckedDocument& document);
 Route BuildRoute(CheckedDocument& document);
+
+// BuildAssertion reads one PolicyAssertion document of `set`.
+PolicyAssertion BuildAssertion(CheckedDocument& document, SetScratch& scratch, PolicySet& set);
 
 // BuildTests reads one PolicyTest document; `rules` are the names SET/POLICY/RULE of its own
 // set, sorted.

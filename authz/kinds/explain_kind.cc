@@ -109,7 +109,8 @@ std::string TypeName(const FieldRow& row) {
   } else if (row.shape != Shape::kOne) {
     type = Concat(one, ", or list");
   }
-  return row.words.empty() ? type : Concat(type, ", or ", row.words);
+  type += row.words.empty() ? "" : Concat(", or ", row.words);
+  return (row.flags & kComplement) != 0 ? type + ", or {allExcept: LIST}" : type;
 }
 
 // Breaks text into lines of at most 80 columns, each after `indent`.

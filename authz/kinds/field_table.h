@@ -50,11 +50,12 @@ enum class Shape : uint8_t {
 
 enum FieldFlag : unsigned {
   kRequired = 1,
-  kMayBeEmpty = 2,  // An empty list or text is allowed.
-  kIdForm = 4,      // Matcher over an id that may also be written {id: MATCHER}.
-  kHeaderKeys = 8,  // Keys of the map are header names: lower-cased, some forbidden.
-  kNamed = 16,      // Objects of the list have a unique `name` and are sorted by it.
-  kShorthand = 32,  // A single value stands for an object with that value under key `detail`.
+  kMayBeEmpty = 2,   // An empty list or text is allowed.
+  kIdForm = 4,       // Matcher over an id that may also be written {id: MATCHER}.
+  kHeaderKeys = 8,   // Keys of the map are header names: lower-cased, some forbidden.
+  kNamed = 16,       // Objects of the list have a unique `name` and are sorted by it.
+  kShorthand = 32,   // A single value stands for an object with that value under key `detail`.
+  kComplement = 64,  // {allExcept: LIST} may stand for the list: all that is not in it.
 };
 
 // FieldRow is one field of one kind. Its place in the table is free; `path` has dots between keys.
@@ -89,6 +90,7 @@ std::span<const FieldRow> PolicySetRows();
 std::span<const FieldRow> AccessPolicyRows();
 std::span<const FieldRow> PolicyTestRows();
 std::span<const FieldRow> IdentitySetRows();
+std::span<const FieldRow> PolicyAssertionRows();
 std::span<const FieldRow> RegistrationRows();
 std::span<const FieldRow> ServiceRows();
 std::span<const FieldRow> RouteRows();

@@ -23,7 +23,7 @@ struct SetGroup {
 
 bool BelongsToSet(const CheckedDocument& document) {
   return document.kind->name == "AccessPolicy" || document.kind->name == "IdentitySet" ||
-         document.kind->name == "PolicyTest";
+         document.kind->name == "PolicyTest" || document.kind->name == "PolicyAssertion";
 }
 
 size_t KindOrder(const CheckedDocument& document) {

@@ -34,7 +34,8 @@ constexpr FieldRow kPolicySet[] = {
     {.path = "spec.guardrail",
      .type = kBool,
      .fallback = "false",
-     .doc = "A set of the security team: it holds only denies, and no other set can weaken it.",
+     .doc = "A set of the security team: it holds only denies and assertions, and no other set can "
+            "weaken it.",
      .example = "true"},
     {.path = "spec.approvals",
      .type = kUnsupported,

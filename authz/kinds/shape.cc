@@ -283,6 +283,40 @@ std::optional<Value> CheckList(const yaml::Node& node, const FieldSpec& spec,
   return list;
 }
 
+// {allExcept: LIST} in the place of a list.
+std::optional<Value> CheckComplement(const yaml::Node& node, const FieldSpec& spec,
+                                     LoadContext& context) {
+  constexpr std::string_view kKey[] = {"allExcept"};
+  const FieldRow& row = *spec.row;
+  size_t errors = context.reporter.errors();
+  for (const yaml::Member& member : node.members) {
+    if (member.key != kKey[0]) {
+      context.reporter.Error(
+          member.where,
+          NearestWord(member.key, kKey).empty()
+              ? Concat(KeyOf(row), " must be a list, or {allExcept: LIST}: unknown key ",
+                       Quoted(member.key), " here")
+              : Concat("unknown key ", Quoted(member.key), DidYouMean(member.key, kKey)));
+    }
+  }
+  const yaml::Node* list = node.Find(kKey[0]);
+  if (list == nullptr && errors == context.reporter.errors()) {
+    context.reporter.Error(node.where, Concat(KeyOf(row), " must not be empty"));
+  } else if (list != nullptr && list->kind != yaml::Node::Kind::kSequence) {
+    context.reporter.Error(list->where, Concat("allExcept must be a list of entries, not ",
+                                               yaml::KindName(list->kind)));
+  }
+  if (errors != context.reporter.errors()) {
+    return std::nullopt;
+  }
+  std::optional<Value> value = CheckList(*list, spec, context);
+  if (value.has_value()) {
+    value->all_except = true;
+    value->json = Concat("{\"allExcept\":", value->json, "}");
+  }
+  return value;
+}
+
 std::optional<Value> CheckField(const yaml::Node& node, const FieldSpec& spec,
                                 LoadContext& context) {
   const FieldRow& row = *spec.row;
@@ -311,6 +345,9 @@ std::optional<Value> CheckField(const yaml::Node& node, const FieldSpec& spec,
   }
   if (row.shape == Shape::kOne) {
     return CheckOne(node, spec, context);
+  }
+  if ((row.flags & kComplement) != 0 && node.kind == yaml::Node::Kind::kMap) {
+    return CheckComplement(node, spec, context);
   }
   bool one_will_do = row.shape == Shape::kOneOrSet || row.shape == Shape::kOneOrSequence;
   if (node.kind != yaml::Node::Kind::kSequence && !one_will_do) {

@@ -32,8 +32,9 @@ struct Value {
   const FieldRow* row = nullptr;
   yaml::Mark where;
   bool truth = false;
-  bool many = false;     // Of a matcher.
-  bool is_word = false;  // One of the row's `words` stands for the whole; `text` holds it.
+  bool many = false;        // Of a matcher.
+  bool is_word = false;     // One of the row's `words` stands for the whole; `text` holds it.
+  bool all_except = false;  // Of a list written as {allExcept: LIST}.
   int64_t number = 0;
   std::string text;  // Canonical text of a scalar.
   Matcher matcher;

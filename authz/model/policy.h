@@ -63,10 +63,34 @@ struct PolicyTestCase {
   SourcePosition where;
 };
 
+// PolicyAssertion says what must hold for every possible request, over all sets together; it is
+// proved, not tried. Its region is a plain set of requests: a predicate on an absent value is
+// false, `except` and all_except subtract and complement as sets do, and on a raw TCP connection
+// predicates over HTTP fields are false. A header or query condition speaks of the one value, and
+// has no `many`.
+struct PolicyAssertion {
+  enum class Form : uint8_t {
+    kNever,   // Nothing of the region is allowed.
+    kAlways,  // All of the region is allowed.
+    kOnly,    // What is allowed of `to` and `when` comes from `from`.
+  };
+  std::string name;
+  // Over the callee's ID; empty: all. Intersected with the set's scope, as applies_to is; a
+  // guardrail's reaches everything.
+  std::vector<Matcher> workloads;
+  Form form = Form::kNever;
+  Subject subject = Subject::kEntries;
+  bool all_except = false;      // The callers are all but those of `from`, anonymous ones included.
+  std::vector<Entry> from;      // Non-empty exactly if subject is kEntries.
+  std::vector<Entry> to;        // Empty: every operation, HTTP and TCP.
+  std::vector<Condition> when;  // All must hold.
+  SourcePosition where;
+};
+
 // IdentitySetInfo is one IdentitySet of a set. Rules hold its members already; this is for lint.
 struct IdentitySetInfo {
   std::string name;
-  bool used = false;  // By some rule of the set.
+  bool used = false;  // By some rule or assertion of the set.
   SourcePosition where;
 };
 
@@ -74,10 +98,11 @@ struct IdentitySetInfo {
 struct PolicySet {
   std::string name;
   std::string owner;       // SPIFFE ID.
-  bool guardrail = false;  // Only denies; its scope is everything.
+  bool guardrail = false;  // Only denies and assertions; its scope is everything.
   Matcher scope;           // Over the callee's ID; kPresent for a guardrail.
   std::vector<AccessPolicy> policies;
   std::vector<PolicyTestCase> tests;
+  std::vector<PolicyAssertion> assertions;  // By name.
   std::vector<IdentitySetInfo> identity_sets;
   std::string digest;                            // Lower-case hex SHA-256, semantics 13.
   std::vector<std::string> canonical_documents;  // Canonical JSON, in the digest's order.

@@ -5,6 +5,7 @@
 #include <map>
 #include <utility>
 
+#include "authz/check/assertions.h"
 #include "authz/check/lint.h"
 #include "authz/check/policy_test_runner.h"
 #include "identity/server/document_checks.h"
@@ -167,6 +168,8 @@ void Applier::PlanSets(const RegistryState& state, const authz::LoadResult& load
   }
   std::vector<authz::Diagnostic> lint = authz::LintPolicies(changed, services, now);
   std::move(lint.begin(), lint.end(), std::back_inserter(plan.report.diagnostics));
+  std::vector<authz::Diagnostic> unproved = authz::CheckAssertions(changed);
+  std::move(unproved.begin(), unproved.end(), std::back_inserter(plan.report.diagnostics));
 }
 
 Status Applier::Store(const RegistryState& state, Plan& plan) {

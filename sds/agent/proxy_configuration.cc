@@ -61,8 +61,8 @@ bool MayConcern(const authz::PolicySet& set, const authz::AccessPolicy& policy,
                      [id](const authz::Matcher& matcher) { return MayMatch(matcher, id); });
 }
 
-// The set without the policies of other workloads and without its tests. Its digest stays that of
-// the whole version, by which people know it.
+// The set without the policies of other workloads, its tests and its assertions. Its digest stays
+// that of the whole version, by which people know it.
 v1::PolicySetVersion CutSet(const NodeResource& resource, std::string_view id) {
   if (!resource.policy_set) {
     return *resource.set_version;
@@ -77,7 +77,8 @@ v1::PolicySetVersion CutSet(const NodeResource& resource, std::string_view id) {
   cut.clear_documents();
   for (const std::string& document : resource.set_version->documents()) {
     auto [kind, name] = KindAndName(document);
-    if (kind != "PolicyTest" && (kind != "AccessPolicy" || kept.contains(name))) {
+    bool judges = kind != "PolicyTest" && kind != "PolicyAssertion";
+    if (judges && (kind != "AccessPolicy" || kept.contains(name))) {
       cut.add_documents(document);
     }
   }

@@ -190,7 +190,7 @@ TEST(PolicyMeaningTest, EntriesThatDifferInOneCoordinateAreOneBox) {
   const Rule& rule = OnlyRule(set);
   ASSERT_EQ(rule.from.size(), 1u);
   EXPECT_EQ(rule.from[0].all_of[0].any_of.size(), 300u);
-  EXPECT_EQ(BoxCount(rule), 1u);
+  EXPECT_EQ(BoxCount(rule.from, rule.to), 1u);
 }
 
 TEST(PolicyMeaningTest, PredicatesWithManyDoNotMerge) {
@@ -207,14 +207,15 @@ TEST(PolicyMeaningTest, SixtyFourBoxesAreAllowed) {
   for (int i = 0; i < 64; ++i) {
     from += Concat("{ id: spiffe://td/a", i, ", peerIp: 10.0.0.", i, " },");
   }
-  EXPECT_EQ(BoxCount(OnlyRule(OnlySet(WithFrom(from + "]")))), 64u);
+  const Rule rule = OnlyRule(OnlySet(WithFrom(from + "]")));
+  EXPECT_EQ(BoxCount(rule.from, rule.to), 64u);
 }
 
 TEST(PolicyMeaningTest, ExceptionsOfSeveralKeysSplitTheirEntry) {
   auto set =
       OnlySet(WithFrom("[{ id: { under: spiffe://td }, except: [{ id: spiffe://td/a, peerIp: "
                        "10.0.0.1 }, { id: spiffe://td/b, peerIp: 10.0.0.2 }] }]"));
-  EXPECT_EQ(BoxCount(OnlyRule(set)), 4u);
+  EXPECT_EQ(BoxCount(OnlyRule(set).from, OnlyRule(set).to), 4u);
 }
 
 TEST(PolicyMeaningTest, AGuardrailCoversEverything) {

@@ -34,8 +34,6 @@ TEST(LoaderRefusesTest, DocumentsWithoutAPlace) {
        "f.yaml:1:1: required key \"kind\" is missing"},
       {"misspelt kind", Head("AccesPolicy", "  {}\n"),
        "f.yaml:2:7: unknown kind \"AccesPolicy\" (did you mean \"AccessPolicy\"?)"},
-      {"assertion", Head("PolicyAssertion", "  {}\n"),
-       "assertions need the prover, which is not in this version"},
       {"role", Head("Role", "  {}\n"), "Role: this version does not have this kind"},
       {"unknown key on top",
        Head("Route",
@@ -56,6 +54,9 @@ TEST(LoaderRefusesTest, DocumentsWithoutAPlace) {
             "  appliesTo: all\n  rules: [{ name: r, "
             "effect: deny, from: anyone }]\n"),
        "f.yaml:1:1: AccessPolicy \"x\" belongs to no policy set"},
+      {"an assertion without a set",
+       Head("PolicyAssertion", "  never: { from: anyone, to: [{ path: / }] }\n"),
+       "f.yaml:1:1: PolicyAssertion \"x\" belongs to no policy set"},
   });
 }
 

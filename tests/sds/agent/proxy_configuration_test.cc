@@ -87,7 +87,10 @@ TEST(BuildProxyConfigurationTest, CutsASetToThePoliciesThatMayConcernTheWorkload
   std::string orders = Policy("orders", Concat(R"([{"id":")", kOrdersId, R"("}])"));
   std::string billing = Policy("billing", R"([{"id":"spiffe://shop.example/ns/prod/sa/billing"}])");
   std::string all = Policy("everyone", R"("all")");
-  auto state = StateWithSet({set, orders, billing, all});
+  std::string assertion =
+      R"({"apiVersion":"countersign.dev/v1alpha1","kind":"PolicyAssertion","metadata":{"name":"a"},)"
+      R"("spec":{"never":{"from":"anyone","to":[{"path":"/refunds"}]}}})";  // No proxy judges it.
+  auto state = StateWithSet({set, orders, billing, all, assertion});
   ASSERT_TRUE(state->resources().begin()->second->policy_set);
   EXPECT_THAT(DocumentsFor(*state, kOrdersId), ElementsAre(set, orders, all));
   // Outside the scope not even `all` concerns it; the set itself is still shown as known.
