@@ -3,56 +3,14 @@
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
 
-#include <nlohmann/json.hpp>
-#include <set>
-
 #include "base/crypto/base64.h"
 #include "identity/certificate.h"
+#include "identity/strict_json.h"
 
 namespace countersign::identity {
 namespace {
 
-using Json = nlohmann::json;
-
 constexpr uint64_t kRefreshHintSecondsMax = 366u * 24 * 3600;
-
-// ParseStrict refuses what a JSON reader would otherwise decide silently: duplicate names (RFC 8259
-// section 4 leaves the winner open) and deep nesting.
-StatusOr<Json> ParseStrict(std::string_view text) {
-  if (text.size() > BundleLimits::kJsonBytesMax) {
-    return ResourceExhausted("bundle is larger than the limit of ", BundleLimits::kJsonBytesMax,
-                             " bytes");
-  }
-  std::vector<std::set<std::string>> open_objects;
-  std::string duplicate;
-  bool has_duplicate = false;
-  bool too_deep = false;
-  auto watch = [&](int depth, Json::parse_event_t event, Json& value) {
-    too_deep |= static_cast<size_t>(depth) > BundleLimits::kJsonDepthMax;
-    if (event == Json::parse_event_t::object_start) {
-      open_objects.emplace_back();
-    } else if (event == Json::parse_event_t::object_end) {
-      open_objects.pop_back();
-    } else if (event == Json::parse_event_t::key &&
-               !open_objects.back().insert(value.get<std::string>()).second) {
-      has_duplicate = true;
-      duplicate = value.get<std::string>();
-    }
-    return true;
-  };
-  Json document = Json::parse(text, watch, /*allow_exceptions=*/false);
-  if (document.is_discarded()) {
-    return InvalidArgument("bundle is not valid JSON");
-  }
-  if (has_duplicate) {
-    return InvalidArgument("bundle has the member ", Quoted(duplicate), " twice in one object");
-  }
-  if (too_deep) {
-    return ResourceExhausted("bundle is nested deeper than the limit of ",
-                             BundleLimits::kJsonDepthMax);
-  }
-  return document;
-}
 
 // ReadCount reads a member that the standard calls an integer; absent is 0.
 StatusOr<uint64_t> ReadCount(const Json& object, const char* name) {
@@ -128,7 +86,9 @@ Json PublicKeyMembers(const EVP_PKEY* key) {
 }  // namespace
 
 StatusOr<BundleDocument> ParseBundleJson(std::string_view json) {
-  ASSIGN_OR_RETURN(Json root, ParseStrict(json));
+  ASSIGN_OR_RETURN(Json root, ParseStrictJson(json, {.what = "bundle",
+                                                     .bytes_max = BundleLimits::kJsonBytesMax,
+                                                     .depth_max = BundleLimits::kJsonDepthMax}));
   if (!root.is_object()) {
     return InvalidArgument("bundle must be a JSON object");
   }
