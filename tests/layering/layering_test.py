@@ -44,6 +44,7 @@ THIRD_PARTY = {
     r"re2/": ["authz/engine", "authz/kinds"],
     r"sqlite3\.h": ["identity/server", "audit/query"],
     r"spdlog/": ["base"],
+    r"curl/": ["identity/jwt"],
     r"CLI/": ["cli", "identity/server", "sds/agent", "proxy_agent"],
     r"grpcpp/": ["base/unix_grpc", "identity/server", "sds/agent", "sds/client", "cli"],
 }
