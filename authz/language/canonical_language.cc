@@ -131,13 +131,26 @@ StatusOr<Language> TrustDomainThen(std::string_view before, std::string_view pat
       Concat(before, "[a-z0-9._-]{1,", identity::SpiffeIdLimits::kTrustDomainBytesMax, "}", path));
 }
 
-StatusOr<Language> CanonicalIds() {
-  ASSIGN_OR_RETURN(Language ids, TrustDomainThen("spiffe://", "(?:/[A-Za-z0-9._-]+)*"));
+constexpr std::string_view kIdPath = "(?:/[A-Za-z0-9._-]+)*";
+
+StatusOr<Language> WithoutDotSegments(const Language& ids) {
   ASSIGN_OR_RETURN(Language with_dots, Own("spiffe://[^/]*(?:/[^/]*)*/\\.\\.?(?:/.*)?"));
   return Difference(ids, with_dots);
 }
 
+StatusOr<Language> CanonicalIds() {
+  ASSIGN_OR_RETURN(Language ids, TrustDomainThen("spiffe://", kIdPath));
+  return WithoutDotSegments(ids);
+}
+
 }  // namespace
+
+StatusOr<CanonicalValues> IdsUncounted() {
+  ASSIGN_OR_RETURN(Language ids, Own(Concat("spiffe://[a-z0-9._-]+", kIdPath)));
+  ASSIGN_OR_RETURN(ids, WithoutDotSegments(ids));
+  return CanonicalValues{.language = std::move(ids),
+                         .bytes_max = identity::SpiffeIdLimits::kIdBytesMax};
+}
 
 StatusOr<CanonicalValues> CanonicalValuesOf(Field field, PathRelaxations relaxations) {
   StatusOr<Language> language = Language::Everything();
@@ -151,8 +164,9 @@ StatusOr<CanonicalValues> CanonicalValuesOf(Field field, PathRelaxations relaxat
       language = TrustDomainThen("", "");
       break;
     case Field::kSni:
-      // RFC 6066 section 3 allows 255 bytes; the TLS library refuses a NUL among them.
-      language = Own("[^\\x00]+");
+      // RFC 6066 section 3 allows 255 bytes; the TLS library refuses a NUL among them, and rules
+      // see the name in lower case.
+      language = Own("[^\\x00A-Z]+");
       bytes_max = 255;
       break;
     case Field::kProtocol:

@@ -18,8 +18,14 @@ struct CanonicalValues {
 
 // CanonicalValuesOf is what the proxy can hand to the engine as the value of `field`, where it is
 // present: exactly the fixed points of CanonicalizePath and CanonicalizeHost, the SPIFFE IDs that
-// SpiffeId::Parse takes, methods, server names without NUL, trimmed header values. Query and claim
-// values can be any bytes. Fails with kInvalidArgument for peerIp and port, which are no texts.
+// SpiffeId::Parse takes, methods, server names in lower case without NUL, trimmed header values.
+// Query and claim values can be any bytes. Fails with kInvalidArgument for peerIp and port, which
+// are no texts.
 StatusOr<CanonicalValues> CanonicalValuesOf(Field field, PathRelaxations relaxations = {});
+
+// IdsUncounted are the SPIFFE IDs and those that a trust domain of more than 255 bytes keeps from
+// being one. Without the count their automaton has some ten states and not some hundreds, which
+// every pattern over ids would multiply. What holds for all of these holds for all IDs.
+StatusOr<CanonicalValues> IdsUncounted();
 
 }  // namespace countersign::authz::language

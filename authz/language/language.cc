@@ -179,6 +179,43 @@ StatusOr<Language> Language::FromPattern(std::string_view pattern, const Languag
   return language;
 }
 
+Language Language::FromDfa(const Dfa& dfa) {
+  // Minimize takes only what can be reached.
+  size_t width = dfa.classes.size();
+  std::vector<uint32_t> number(dfa.states(), UINT32_MAX);
+  std::vector<uint32_t> order = {0};
+  number[0] = 0;
+  Dfa reached;
+  reached.classes = dfa.classes;
+  for (size_t at = 0; at < order.size(); ++at) {
+    reached.accepts.push_back(dfa.accepts[order[at]]);
+    for (size_t i = 0; i < width; ++i) {
+      uint32_t to = dfa.next[order[at] * width + i];
+      if (number[to] == UINT32_MAX) {
+        number[to] = static_cast<uint32_t>(order.size());
+        order.push_back(to);
+      }
+      reached.next.push_back(number[to]);
+    }
+  }
+  return Language(Minimize(reached));
+}
+
+uint64_t Language::Hash() const {
+  uint64_t hash = dfa_.states();
+  auto mix = [&hash](uint64_t value) {
+    hash = (hash ^ value) * 0x9E3779B97F4A7C15;
+    hash ^= hash >> 29;
+  };
+  for (uint32_t to : dfa_.next) {
+    mix(to);
+  }
+  for (uint8_t accepts : dfa_.accepts) {
+    mix(accepts);
+  }
+  return hash;
+}
+
 Language Language::Complement() const {
   Dfa dfa = dfa_;
   for (uint8_t& accepts : dfa.accepts) {

@@ -30,6 +30,9 @@ class Language {
   static StatusOr<Language> FromExpression(const Expression& expression,
                                            const LanguageLimits& limits = {});
 
+  // FromDfa takes any complete automaton.
+  static Language FromDfa(const Dfa& dfa);
+
   bool Matches(std::string_view text) const { return dfa_.Matches(text); }
   bool IsNothing() const { return dfa_.states() == 1 && dfa_.accepts[0] == 0; }
   bool IsEverything() const { return dfa_.states() == 1 && dfa_.accepts[0] != 0; }
@@ -38,6 +41,8 @@ class Language {
   bool operator==(const Language&) const = default;
 
   const Dfa& dfa() const { return dfa_; }
+  // Hash is equal for equal languages.
+  uint64_t Hash() const;
 
  private:
   explicit Language(Dfa dfa) : dfa_(std::move(dfa)) {}

@@ -138,7 +138,7 @@ TEST(CanonicalLanguageTest, OtherFieldsHoldWhatTheProxyLetsThrough) {
        {"GET", "M-SEARCH", std::string(32, 'A')},
        {"", "get", "G T", std::string(33, 'A')}},
       {Field::kHeader, {"", "a", "a b", "\xFF\t\xFF"}, {" a", "a\t", "a\nb", "\x7F"}},
-      {Field::kSni, {"a", "A.b"}, {"", std::string("a\0b", 3)}},
+      {Field::kSni, {"a", "a.b"}, {"", "A.b", std::string("a\0b", 3)}},
       {Field::kProtocol, {"http", "tcp"}, {"", "udp"}},
       {Field::kQuery, {"", "\n"}, {}},
       {Field::kClaim, {"", "\n"}, {}},
