@@ -19,6 +19,7 @@ ALLOWED = {
     "authz/language": ["base", "authz/model", "identity/values"],  # No RE2: that is what it is held against.
     "authz/kinds": ["base", "base/crypto", "authz/model", "authz/yaml", "identity/values"],
     "authz/engine": ["base", "base/crypto", "authz/model", "identity/values"],
+    "authz/prove": ["base", "authz/model", "authz/language", "authz/engine", "authz/kinds", "identity/values"],
     "authz/check": ["base", "authz/model", "authz/kinds", "authz/engine"],
     "audit/record": ["base", "base/crypto", "authz/model"],
     "audit/log": ["base", "base/crypto", "authz/model", "audit/record"],
@@ -33,7 +34,7 @@ ALLOWED = {
     "proxy_agent": ["base", "base/crypto", "identity", "identity/values", "authz/model", "authz/kinds",
                     "authz/engine", "audit/record", "sds/client", "proxy_agent/http", "proxy_agent/route"],
     "cli": ["base", "base/crypto", "identity", "identity/values", "authz/model", "authz/yaml", "authz/kinds",
-            "authz/engine", "authz/check", "audit/record", "audit/log", "audit/query", "proto"],
+            "authz/engine", "authz/check", "authz/prove", "audit/record", "audit/log", "audit/query", "proto"],
 }
 VALUES = {"identity/spiffe_id", "identity/verified_peer", "identity/local_caller"}
 
