@@ -1,6 +1,7 @@
 #include "authz/kinds/load_file.h"
 
 #include <algorithm>
+#include <span>
 
 #include "authz/kinds/nearest_word.h"
 #include "base/status.h"
@@ -9,6 +10,7 @@ namespace countersign::authz {
 namespace {
 
 constexpr std::string_view kTopKeys[] = {"apiVersion", "kind", "metadata", "spec"};
+constexpr std::string_view kListKeys[] = {"apiVersion", "kind", "metadata", "items"};
 constexpr FieldRow kNameRow = {.path = "metadata.name", .type = FieldType::kName};
 
 const yaml::Node* ScalarAt(const yaml::Node& root, std::string_view key) {
@@ -16,7 +18,7 @@ const yaml::Node* ScalarAt(const yaml::Node& root, std::string_view key) {
   return node != nullptr && node->kind == yaml::Node::Kind::kScalar ? node : nullptr;
 }
 
-const KindRow* ReadKind(const yaml::Node& root, Reporter& reporter) {
+void CheckVersion(const yaml::Node& root, Reporter& reporter) {
   const yaml::Node* version = ScalarAt(root, "apiVersion");
   if (version == nullptr) {
     reporter.Error(root.where,
@@ -25,6 +27,10 @@ const KindRow* ReadKind(const yaml::Node& root, Reporter& reporter) {
     reporter.Error(version->where, Concat("unknown apiVersion ", Quoted(version->text), ": this ",
                                           "version reads ", kApiVersion));
   }
+}
+
+const KindRow* ReadKind(const yaml::Node& root, Reporter& reporter) {
+  CheckVersion(root, reporter);
   const yaml::Node* kind = ScalarAt(root, "kind");
   if (kind == nullptr) {
     reporter.Error(root.where, "required key \"kind\" is missing");
@@ -67,15 +73,59 @@ std::string ReadName(const yaml::Node& root, LoadContext& context) {
   return CheckScalar(*name, kNameRow, context, value) ? value.text : "";
 }
 
-}  // namespace
+void CheckTopKeys(const yaml::Node& root, std::span<const std::string_view> known,
+                  Reporter& reporter) {
+  for (const yaml::Member& member : root.members) {
+    if (std::ranges::find(known, member.key) == known.end()) {
+      reporter.Error(member.where,
+                     Concat("unknown key ", Quoted(member.key), DidYouMean(member.key, known)));
+    }
+  }
+}
+
+bool IsList(const yaml::Node& root) {
+  const yaml::Node* kind = ScalarAt(root, "kind");
+  return root.kind == yaml::Node::Kind::kSequence || (kind != nullptr && kind->text == "List");
+}
+
+void CheckNode(const yaml::Node& root, bool is_cut, LoadedFile& file);
+
+// Several documents as one, as machines pass them: a JSON array, or kind List, whose metadata says
+// where they are from and means nothing here. The parser's limit of depth bounds lists in lists.
+void CheckList(const yaml::Node& root, bool is_cut, LoadedFile& file) {
+  Reporter& reporter = file.context.reporter;
+  size_t errors_before = reporter.errors();
+  const yaml::Node* items = &root;
+  if (root.kind == yaml::Node::Kind::kMap) {
+    CheckVersion(root, reporter);
+    CheckTopKeys(root, kListKeys, reporter);
+    items = root.Find("items");
+  }
+  if (items == nullptr || items->kind != yaml::Node::Kind::kSequence) {
+    reporter.Error(items == nullptr ? root.where : items->where,
+                   "a List must have items, a list of documents");
+  } else if (items->items.size() > file.documents_max) {
+    reporter.Error(items->where, Concat("a list of more than ", file.documents_max, " documents"));
+  }
+  if (reporter.errors() > errors_before) {
+    file.broken = true;
+    return;
+  }
+  for (const yaml::Node& item : items->items) {
+    CheckNode(item, is_cut, file);
+  }
+}
 
 // A document without a usable kind cannot be given to a set: the whole file counts as broken.
-void CheckTree(const yaml::Document& source, LoadedFile& file) {
+void CheckNode(const yaml::Node& root, bool is_cut, LoadedFile& file) {
   LoadContext& context = file.context;
   Reporter& reporter = context.reporter;
-  const yaml::Node& root = source.root;
+  if (IsList(root)) {
+    CheckList(root, is_cut, file);
+    return;
+  }
   if (root.kind != yaml::Node::Kind::kMap) {
-    if (!source.broken) {
+    if (!is_cut) {
       reporter.Error(root.where, Concat("a document must be a map with apiVersion, kind, metadata ",
                                         "and spec, not ", yaml::KindName(root.kind)));
     }
@@ -88,12 +138,7 @@ void CheckTree(const yaml::Document& source, LoadedFile& file) {
     file.broken = true;
     return;
   }
-  for (const yaml::Member& member : root.members) {
-    if (std::ranges::find(kTopKeys, member.key) == std::end(kTopKeys)) {
-      reporter.Error(member.where,
-                     Concat("unknown key ", Quoted(member.key), DidYouMean(member.key, kTopKeys)));
-    }
-  }
+  CheckTopKeys(root, kTopKeys, reporter);
   CheckedDocument& document = file.documents.emplace_back();
   document.kind = kind;
   document.context = &context;
@@ -101,13 +146,20 @@ void CheckTree(const yaml::Document& source, LoadedFile& file) {
   document.name = ReadName(root, context);
   if (const yaml::Node* spec = root.Find("spec"); spec != nullptr) {
     document.spec = CheckSpec(*spec, *kind, context);
-  } else if (!source.broken) {
+  } else if (!is_cut) {
     reporter.Error(root.where, "required key \"spec\" is missing");
   }
-  document.broken = source.broken || reporter.errors() > errors_before;
+  document.broken = is_cut || reporter.errors() > errors_before;
+}
+
+}  // namespace
+
+void CheckTree(const yaml::Document& source, LoadedFile& file) {
+  CheckNode(source.root, source.broken, file);
 }
 
 void LoadFile(std::string_view content, const yaml::YamlLimits& limits, LoadedFile& file) {
+  file.documents_max = limits.documents_max;
   yaml::Stream stream = yaml::Parse(content, limits);
   for (yaml::Problem& problem : stream.problems) {
     file.context.reporter.Error(problem.where, std::move(problem.message));

@@ -20,6 +20,7 @@ struct LoadedFile {
   std::string path;
   LoadContext context;
   std::deque<CheckedDocument> documents;
+  size_t documents_max = yaml::YamlLimits{}.documents_max;  // Of one list of documents, too.
   bool broken = false;  // An error that belongs to no document: the sets of this file are refused.
 };
 

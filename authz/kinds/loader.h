@@ -51,9 +51,9 @@ struct LoadResult {
   bool ok() const;
 };
 
-// Load reads every document of every file. AccessPolicy, IdentitySet, PolicyTest and
-// PolicyAssertion documents belong to the PolicySet of their own file (if it holds several, the
-// nearest before them), else to the one of set.yaml in the nearest folder above.
+// Load reads every document of every file, JSON arrays and kind List too. AccessPolicy,
+// IdentitySet, PolicyTest and PolicyAssertion belong to the PolicySet of their own file (if it
+// holds several, the nearest before), else to that of set.yaml in the nearest folder above.
 LoadResult Load(std::span<const SourceFile> files);
 
 // ReadSources reads a file, every .yaml and .yml file below a folder (hidden ones apart, links

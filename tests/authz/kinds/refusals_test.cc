@@ -24,6 +24,14 @@ void ExpectRefused(const std::vector<Refusal>& table) {
   }
 }
 
+std::string OnesAndCommas(size_t count) {
+  std::string out;
+  for (size_t i = 0; i < count; ++i) {
+    out += "1,";
+  }
+  return out;
+}
+
 TEST(LoaderRefusesTest, DocumentsWithoutAPlace) {
   ExpectRefused({
       {"no api version", "kind: Route\nmetadata: { name: x }\nspec: {}\n",
@@ -48,7 +56,20 @@ TEST(LoaderRefusesTest, DocumentsWithoutAPlace) {
        "apiVersion: countersign.dev/v1alpha1\nkind: Route\n"
        "metadata: { name: x, labels: {} }\nspec: {}\n",
        "f.yaml:3:22: unknown key \"labels\""},
-      {"a list as document", "- a\n", "f.yaml:1:1: a document must be a map"},
+      {"a word as document", "a\n", "f.yaml:1:1: a document must be a map"},
+      {"a list of something else", "- a\n", "f.yaml:1:3: a document must be a map"},
+      {"a List without items", "apiVersion: countersign.dev/v1alpha1\nkind: List\n",
+       "f.yaml:1:1: a List must have items"},
+      {"a List whose items are none",
+       "apiVersion: countersign.dev/v1alpha1\nkind: List\nitems: {}\n",
+       "f.yaml:3:8: a List must have items"},
+      {"a List of another version", "apiVersion: v1\nkind: List\nitems: []\n",
+       "f.yaml:1:13: unknown apiVersion \"v1\""},
+      {"an unknown key beside items",
+       "apiVersion: countersign.dev/v1alpha1\nkind: List\nitems: []\nspec: {}\n",
+       "f.yaml:4:1: unknown key \"spec\""},
+      {"a list that is too long", "[" + OnesAndCommas(1001) + "]",
+       "f.yaml:1:1: a list of more than 1000 documents"},
       {"a policy without a set",
        Head("AccessPolicy",
             "  appliesTo: all\n  rules: [{ name: r, "

@@ -45,13 +45,39 @@ TEST(SetsTest, SeveralSetsInOneStreamOwnWhatFollowsThem) {
   EXPECT_EQ(result.sets[1]->policies.size(), 2u);
 }
 
+TEST(SetsTest, AListOfDocumentsIsThoseDocuments) {
+  const std::string set =
+      R"({"apiVersion": "countersign.dev/v1alpha1", "kind": "PolicySet", "metadata": {"name": "a"},
+"spec": {"owner": {"id": "spiffe://td/ana"}, "scope": {"under": "spiffe://td"}}})";
+  const std::string policy =
+      R"({"apiVersion": "countersign.dev/v1alpha1", "kind": "AccessPolicy",
+"metadata": {"name": "p"}, "spec": {"appliesTo": "all",
+"rules": [{"name": "r", "effect": "deny", "from": "anyone"}]}})";
+  const std::string items = Concat("[", set, ",", policy, "]");
+  const std::string list = Concat(
+      R"({"apiVersion": "countersign.dev/v1alpha1", "kind": "List", "metadata": {"x": [1]}, "items": )",
+      items, "}");
+  std::string digest;
+  for (const std::string& text : {items, list, Concat("[", list, "]"), set + "\n---\n" + policy}) {
+    LoadResult result = LoadText(text);
+    ASSERT_TRUE(result.ok()) << text << Findings(result);
+    ASSERT_EQ(result.sets.size(), 1u);
+    EXPECT_EQ(result.sets[0]->policies.size(), 1u);
+    EXPECT_EQ(result.sets[0]->digest, digest.empty() ? result.sets[0]->digest : digest);
+    digest = result.sets[0]->digest;
+  }
+  EXPECT_TRUE(LoadText("[]").ok());
+}
+
 TEST(SetsTest, ABrokenSetIsRefusedWholeAndOthersStay) {
-  const std::string cases[] = {"a: [",
-                               "- 1\n",
-                               PolicyText("p") + "x: 1\n",
-                               "apiVersion: countersign.dev/v1alpha1\nkind: Nothing\n",
-                               PolicyText("p") + "---\n" + PolicyText("p"),
-                               "a: \xff"};
+  const std::string cases[] = {
+      "a: [",
+      "- 1\n",
+      "apiVersion: countersign.dev/v1alpha1\nkind: List\nitems: []\nx: 1\n",
+      PolicyText("p") + "x: 1\n",
+      "apiVersion: countersign.dev/v1alpha1\nkind: Nothing\n",
+      PolicyText("p") + "---\n" + PolicyText("p"),
+      "a: \xff"};
   for (const std::string& broken : cases) {
     std::vector<SourceFile> files = {{"good/set.yaml", SetText("good")},
                                      {"good/p.yaml", PolicyText("p")},
