@@ -129,6 +129,7 @@ Json ToJson(const authz::TestCaseResult& result) {
           {"actual", effect(result.actual)},
           {"reason", result.reason},
           {"rule", result.deciding_rule},
+          {"matchedRules", result.matched_rules},
           {"nearestRule", result.nearest_rule},
           {"nearestField", result.nearest_field}};
 }

@@ -60,6 +60,9 @@ class Runner {
     if (explanation.deciding.has_value()) {
       result.deciding_rule = explanation.deciding->Name();
     }
+    for (const RuleReference& rule : explanation.matched) {
+      result.matched_rules.push_back(rule.Name());
+    }
     if (explanation.nearest_miss.has_value()) {
       const MissReport& miss = *explanation.nearest_miss;
       result.nearest_rule = miss.rule.Name();
@@ -81,6 +84,19 @@ class Runner {
     out += Concat(", got ", EffectName(result.actual));
     out += result.deciding_rule.empty() ? Concat(" (", result.reason, ")")
                                         : Concat(" by ", result.deciding_rule);
+    std::string others;
+    for (const std::string& rule : result.matched_rules) {
+      if (rule != result.deciding_rule) {
+        others += (others.empty() ? "; matched too: " : ", ") + rule;
+      }
+    }
+    out += others;
+    if (!result.expected_rule.empty() && result.expected_rule != result.deciding_rule &&
+        result.expected_rule != result.nearest_rule &&
+        std::ranges::find(result.matched_rules, result.expected_rule) ==
+            result.matched_rules.end()) {
+      out += Concat("; ", result.expected_rule, " did not match");
+    }
     if (!result.nearest_rule.empty()) {
       out +=
           Concat("; nearest allow rule ", result.nearest_rule, " fails at ", result.nearest_field);

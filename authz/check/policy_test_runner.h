@@ -20,10 +20,11 @@ struct TestCaseResult {
   bool passed = false;
   Effect expected = Effect::kDeny;
   Effect actual = Effect::kDeny;
-  std::string reason;         // "allow_rule", "no_rule_matched", "bad_request", ...
-  std::string expected_rule;  // Empty: any.
-  std::string deciding_rule;  // "shop/orders/storefront-reads", or empty.
-  std::string nearest_rule;   // Of a deny: the allow rule that came closest, or empty.
+  std::string reason;                      // "allow_rule", "no_rule_matched", "bad_request", ...
+  std::string expected_rule;               // Empty: any.
+  std::string deciding_rule;               // "shop/orders/storefront-reads", or empty.
+  std::vector<std::string> matched_rules;  // All that matched, the deciding one among them.
+  std::string nearest_rule;                // Of a deny: the allow rule that came closest, or empty.
   std::string nearest_field;  // The first field in which it failed: "path: expected ..., was ...".
 };
 

@@ -35,6 +35,10 @@ spec:
       effect: deny
       from: anyone
       to: [{ protocol: http, methods: [DELETE] }]
+    - name: purges-one
+      effect: deny
+      from: anyone
+      to: [{ protocol: http, methods: [DELETE], path: '/orders/{id}' }]
 ---
 apiVersion: countersign.dev/v1alpha1
 kind: PolicyTest
@@ -89,9 +93,9 @@ TEST(PolicyTestRunnerTest, AFailureNamesPlaceVerdictRuleAndNearestMiss) {
                               "expect: allow\n      rule: shop/orders/reads");
   ASSERT_EQ(report.diagnostics.size(), 1u);
   EXPECT_EQ(report.failed(), 1u);
-  EXPECT_EQ(report.diagnostics[0].where.line, 31u);
+  EXPECT_EQ(report.diagnostics[0].where.line, 35u);
   std::string text = FormatDiagnostic(report.diagnostics[0]);
-  EXPECT_THAT(text, HasSubstr("set.yaml:31:7: case \"c\" of policy set \"shop\": expected allow by "
+  EXPECT_THAT(text, HasSubstr("set.yaml:35:7: case \"c\" of policy set \"shop\": expected allow by "
                               "shop/orders/reads, got deny (no_rule_matched); nearest allow rule "
                               "shop/orders/reads fails at methods: expected "));
   EXPECT_THAT(text, HasSubstr("POST"));
@@ -102,6 +106,23 @@ TEST(PolicyTestRunnerTest, FailsWhenAnotherRuleDecides) {
                               "expect: deny\n      rule: shop/orders/purges");
   EXPECT_FALSE(report.ok());
   EXPECT_EQ(report.cases.at(0).actual, Effect::kDeny);
+}
+
+TEST(PolicyTestRunnerTest, AFailureNamesEveryRuleThatMatchedAndTheExpectedOneThatDidNot) {
+  TestReport denied =
+      RunCase("caller: spiffe://td/web, method: DELETE, path: /orders/7", "expect: allow");
+  ASSERT_EQ(denied.failed(), 1u);
+  EXPECT_THAT(denied.diagnostics[0].message,
+              HasSubstr("got deny by shop/orders/purges; matched too: "
+                        "shop/orders/purges-one"));
+  EXPECT_THAT(denied.cases[0].matched_rules,
+              testing::UnorderedElementsAre("shop/orders/purges", "shop/orders/purges-one"));
+  TestReport allowed = RunCase("caller: spiffe://td/web, method: GET, path: /orders/7",
+                               "expect: deny\n      rule: shop/orders/purges");
+  ASSERT_EQ(allowed.failed(), 1u);
+  EXPECT_THAT(allowed.diagnostics[0].message,
+              HasSubstr("expected deny by shop/orders/purges, got allow by shop/orders/reads; "
+                        "shop/orders/purges did not match"));
 }
 
 TEST(PolicyTestRunnerTest, JudgesOverAllSetsTogether) {
