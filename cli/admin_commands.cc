@@ -91,7 +91,15 @@ std::vector<T> ToVector(const google::protobuf::RepeatedPtrField<T>& field) {
 Status GetAgents(Context& context, const Options& options) {
   ASSIGN_OR_RETURN(Session session, Begin(context, options));
   ASSIGN_OR_RETURN(v1::ListAgentsResponse response, session.client->ListAgents());
-  return PrintAgents(context.out, ToVector(response.agents()), session.format);
+  std::vector<v1::AgentStatus> agents = ToVector(response.agents());
+  std::erase_if(agents, [&](const v1::AgentStatus& agent) {
+    return !options.name.empty() && agent.id() != options.name;
+  });
+  if (!options.name.empty() && agents.empty()) {
+    return Error(StatusCode::kNotFound, "no agent ", Quoted(options.name),
+                 " has attested (see countersign get agents)");
+  }
+  return PrintAgents(context.out, agents, session.format);
 }
 
 Status PrintOne(Context& context, const std::string& kind, const v1::Resource& resource,
@@ -128,6 +136,9 @@ Status WatchKind(Context& context, const Options& options, const std::string& ki
 
 Status GetKind(Context& context, const Options& options) {
   ASSIGN_OR_RETURN(std::string kind, KindWord(options.kind));
+  if (kind == "agent" && options.watch) {
+    return InvalidArgument("agents cannot be watched; -w knows every other kind");
+  }
   if (kind == "agent") {
     return GetAgents(context, options);
   }
@@ -232,6 +243,10 @@ Status DeleteDocuments(Context& context, const Options& options) {
   RETURN_IF_ERROR(AddKeysOfFiles(options, request));
   if (!options.kind.empty()) {
     ASSIGN_OR_RETURN(std::string kind, KindWord(options.kind));
+    if (kind == "proxy" || kind == "bundle") {
+      return InvalidArgument("a ", kind, " cannot be deleted; registrations, services, routes, ",
+                             "policysets and agents can");
+    }
     v1::ResourceKey* key = request.add_keys();
     key->set_kind(kind);
     key->set_name(options.name);
@@ -299,7 +314,8 @@ CLI::App* AddVerb(CLI::App& app, Context& context, const OptionsPtr& options, co
 }
 
 void AddFiles(CLI::App* verb, const OptionsPtr& options) {
-  verb->add_option("-f,--file", options->files, "a file, a folder, or - for standard input");
+  verb->add_option("-f,--file", options->files,
+                   "a file of YAML or JSON, a folder, or - for standard input");
 }
 
 }  // namespace
@@ -322,7 +338,7 @@ void AddAdminCommands(CLI::App& app, Context& context) {
   apply->get_option("--file")->required();
   apply->footer(
       "Exit status 1: refused, nothing changed.\nExamples:\n  countersign apply -f policies/shop\n"
-      "  countersign get service orders -o yaml | countersign apply -f -");
+      "  countersign get services -o json | countersign apply -f -");
   CLI::App* diff = AddVerb(app, context, options, "diff", "what an apply would change", DiffFiles);
   AddFiles(diff, options);
   diff->get_option("--file")->required();
@@ -332,21 +348,22 @@ void AddAdminCommands(CLI::App& app, Context& context) {
       "  countersign get policyset shop -o yaml | countersign diff -f -");
   CLI::App* remove = AddVerb(app, context, options, "delete", "remove documents", DeleteDocuments);
   remove->add_option("kind", options->kind, "registration, service, route, policyset or agent");
-  remove->add_option("name", options->name);
+  remove->add_option("name", options->name, "its name");
   AddFiles(remove, options);
   remove->footer(
       "Deleting an agent bans its node until it attests again with a new join token.\n"
       "Examples:\n  countersign delete route orders\n  countersign delete -f policies/shop");
   CLI::App* rollback = AddVerb(app, context, options, "rollback",
                                "apply an older version of a policy set as a new one", RollBack);
-  rollback->add_option("set", options->name)->required();
+  rollback->add_option("set", options->name, "its name")->required();
   rollback->add_option("--to", options->to_version, "version (default: the one before)");
   rollback->footer("Examples:\n  countersign rollback shop\n  countersign rollback shop --to 3");
   CLI::App* history =
       AddVerb(app, context, options, "history", "the versions of a policy set", ShowHistory);
   history->add_option("set", options->name, "its name")->required();
   history->footer("Examples:\n  countersign history shop\n  countersign history shop -o json");
-  AddVerb(app, context, options, "agents", "the nodes and how far each has come", GetAgents);
+  AddVerb(app, context, options, "agents", "the nodes and how far each has come", GetAgents)
+      ->footer("Examples:\n  countersign agents\n  countersign agents -o json");
   CLI::App* token = app.add_subcommand("token", "join tokens for nodes")->require_subcommand(1);
   AddVerb(*token, context, options, "generate", "make a one-use token and print it with the pin",
           GenerateToken);
@@ -357,7 +374,9 @@ void AddAdminCommands(CLI::App& app, Context& context) {
       "Examples:\n  countersign token generate --node node-1\n"
       "  countersign token generate --node node-2 --ttl 1h -o json");
   CLI::App* bundle = app.add_subcommand("bundle", "the trust bundle")->require_subcommand(1);
-  AddVerb(*bundle, context, options, "show", "print the server's bundle and its pin", ShowBundle);
+  AddVerb(*bundle, context, options, "show", "print the server's bundle and its pin", ShowBundle)
+      ->footer(
+          "Examples:\n  countersign bundle show\n  countersign bundle show -o json > bundle.json");
 }
 
 }  // namespace countersign::cli

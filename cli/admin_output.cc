@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <ostream>
 
+#include "authz/kinds/field_table.h"
 #include "authz/kinds/printer.h"
 #include "base/clock.h"
 #include "cli/text_diff.h"
@@ -47,10 +48,15 @@ std::string At(const Json& document, std::initializer_list<const char*> path) {
   return here->is_string() ? here->get<std::string>() : here->dump();
 }
 
+// Several as JSON are one List; where they are documents, apply -f takes it again.
+Json ListJson(std::vector<Json> items) {
+  return {{"apiVersion", authz::kApiVersion}, {"kind", "List"}, {"items", std::move(items)}};
+}
+
 Status PrintDocuments(std::ostream& out, const std::vector<Json>& items, OutputFormat format,
                       bool single) {
   if (format == OutputFormat::kJson) {
-    Json list = Json{{"items", items}};
+    Json list = ListJson(items);
     out << (single && items.size() == 1 ? items[0] : list).dump(2) << "\n";
     return absl::OkStatus();
   }
@@ -68,21 +74,24 @@ bool IsDocumentFormat(OutputFormat format) {
   return format == OutputFormat::kJson || format == OutputFormat::kYaml;
 }
 
+// A version of a set: a List of its documents, with what the server says of it as metadata.
 Json SetJson(const v1::PolicySetVersion& set) {
-  Json documents = Json::array();
+  std::vector<Json> documents;
   for (const std::string& document : set.documents()) {
     documents.push_back(DocumentJson(document));
   }
-  Json json = {{"set", set.set()},
-               {"version", set.version()},
-               {"digest", set.digest()},
-               {"author", set.author()},
-               {"applied", Time(set.applied_unix_ms())},
-               {"rollback_of", set.rollback_of()}};
-  if (!documents.empty()) {
-    json["documents"] = std::move(documents);
+  Json facts = {{"set", set.set()},
+                {"version", set.version()},
+                {"digest", set.digest()},
+                {"author", set.author()},
+                {"applied", Time(set.applied_unix_ms())},
+                {"rollback_of", set.rollback_of()}};
+  if (documents.empty()) {
+    return facts;  // Of the history, which keeps no documents here.
   }
-  return json;
+  Json list = ListJson(std::move(documents));
+  list["metadata"] = std::move(facts);
+  return list;
 }
 
 Json ProxyJson(const v1::ProxyStatus& proxy) {

@@ -1,6 +1,7 @@
 #include "cli/audit_commands.h"
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -37,8 +38,20 @@ StatusOr<std::string> Folder(const Context& context) {
   return context.audit_dir;
 }
 
-StatusOr<audit::LogSearcher> OpenLog(const Context& context) {
+// A folder that is no log is an error of the question; `verify` has its own word for one that lost
+// its key.
+StatusOr<std::string> LogFolder(const Context& context) {
   ASSIGN_OR_RETURN(std::string folder, Folder(context));
+  if (std::error_code error; !std::filesystem::exists(folder + "/log.vkey", error)) {
+    return NotFound("no audit log can be seen in ", folder,
+                    " (it has no log.vkey); give the folder ",
+                    "that countersign-agent writes, as root: --audit-dir DIR");
+  }
+  return folder;
+}
+
+StatusOr<audit::LogSearcher> OpenLog(const Context& context) {
+  ASSIGN_OR_RETURN(std::string folder, LogFolder(context));
   return audit::LogSearcher::Open(folder);
 }
 
@@ -153,6 +166,9 @@ Status Search(Context& context, const Options& options) {
     table.AddRow(Row(hit, format));
   }
   table.Print(context.out);
+  if (found.empty()) {
+    context.err << "no decision matches\n";
+  }
   return absl::OkStatus();
 }
 
@@ -264,7 +280,7 @@ Status Verify(Context& context, const Options& options) {
 
 Status Export(Context& context, const Options& options) {
   ASSIGN_OR_RETURN(audit::SearchQuery query, ToQuery(options));
-  ASSIGN_OR_RETURN(std::string folder, Folder(context));
+  ASSIGN_OR_RETURN(std::string folder, LogFolder(context));
   ASSIGN_OR_RETURN(audit::LogReader log, audit::LogReader::Open(folder));
   for (uint64_t i = 0; i < log.size() && context.out.good(); ++i) {
     ASSIGN_OR_RETURN(audit::LocatedRecord record, log.Record(i));
@@ -348,6 +364,10 @@ void AddAuditCommands(CLI::App& app, Context& context) {
   CLI::App* dump = AddVerb(*audit, context, options, Export, "export",
                            "print all records, one JSON object a line");
   AddTimes(*dump, o);
+  dump->footer(
+      "\nExamples:\n"
+      "  countersign audit export --since 1h\n"
+      "  countersign audit export --since 2027-01-31 --until 2027-02-01 > january-31.jsonl");
 }
 
 }  // namespace countersign::cli

@@ -14,6 +14,7 @@
 #include "cli/doctor/doctor_commands.h"
 #include "cli/policy_commands.h"
 #include "cli/svid/svid_commands.h"
+#include "cli/usage_error.h"
 
 namespace countersign::cli {
 namespace {
@@ -73,9 +74,10 @@ int Main(int argc, char** argv) {
   AddCompletionCommand(app, context);
   try {
     app.parse(argc, argv);
+  } catch (const CLI::Success& help) {
+    app.exit(help);  // --help and --version.
   } catch (const CLI::ParseError& error) {
-    int code = app.exit(error);
-    context.exit_code = code == 0 ? kGood : kError;
+    context.Fail(UsageError(app, error));
   } catch (const std::exception& error) {
     context.Fail(Internal("it could not be done: ", error.what()));
   }

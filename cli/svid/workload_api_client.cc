@@ -67,7 +67,8 @@ StatusOr<std::string> ParseEndpoint(std::string_view text) {
   }
   if (path.empty()) {
     return InvalidArgument(
-        "no agent socket is named; use --agent-socket or set SPIFFE_ENDPOINT_SOCKET");
+        "which agent? give --agent-socket PATH, or set COUNTERSIGN_AGENT_SOCKET or ",
+        "SPIFFE_ENDPOINT_SOCKET");
   }
   if (!path.starts_with('/')) {
     return InvalidArgument(Quoted(text), " is no Unix socket; use unix:///absolute/path");

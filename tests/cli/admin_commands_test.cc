@@ -22,7 +22,9 @@ using server::RegistrationYaml;
 using server::ServiceYaml;
 using server::SetYaml;
 using testing::AllOf;
+using testing::AnyOf;
 using testing::HasSubstr;
+using testing::Not;
 using testing::StartsWith;
 
 struct Outcome {
@@ -135,7 +137,7 @@ TEST_F(AdminCommandsTest, DiffShowsLinesAndItsExitStatusSaysWhetherThereAreAny) 
   EXPECT_THAT(differs.out, AllOf(StartsWith("--- policyset/shop (running)\n"), HasSubstr("\n-"),
                                  HasSubstr("\n+")));
   EXPECT_THAT(differs.err, HasSubstr("compared as text"));
-  EXPECT_EQ(RunJson({"get", "policysets"})["items"][0]["version"], 1);
+  EXPECT_EQ(RunJson({"get", "policysets"})["items"][0]["metadata"]["version"], 1);
 }
 
 TEST_F(AdminCommandsTest, DocumentsThatDoNotLoadAreAnErrorOfDiffAndNoneIsAnErrorOfBoth) {
@@ -156,16 +158,55 @@ TEST_F(AdminCommandsTest, WhatIsNotThereIsAnError) {
   EXPECT_EQ(Run({"get", "registration", "nobody"}).exit_code, kError);
 }
 
-TEST_F(AdminCommandsTest, WhatGetPrintsAsYamlCanBeApplied) {
-  Apply(RegistrationYaml("orders") + ServiceYaml("orders", "web") + SetYaml("shop", "/orders/**"));
-  for (std::vector<std::string> words : std::vector<std::vector<std::string>>{
-           {"get", "registration", "orders"}, {"get", "services"}, {"get", "policyset", "shop"}}) {
-    words.insert(words.end(), {"-o", "yaml"});
-    Outcome shown = Run(words);
-    ASSERT_EQ(shown.exit_code, kGood) << shown.err;
-    Outcome again = Run({"diff", "-f", File(shown.out)});
-    EXPECT_EQ(again.exit_code, kGood) << shown.out << again.out << again.err;
+TEST_F(AdminCommandsTest, WhatCannotBeAskedOfAKindIsSaid) {
+  for (const char* kind : {"proxy", "proxies", "bundle"}) {
+    Outcome outcome = Run({"delete", kind, "web"});
+    EXPECT_EQ(outcome.exit_code, kError);
+    EXPECT_THAT(outcome.err, HasSubstr("cannot be deleted; registrations, services"));
   }
+  Outcome watched = Run({"get", "agents", "-w"});
+  EXPECT_EQ(watched.exit_code, kError);
+  EXPECT_THAT(watched.err, HasSubstr("agents cannot be watched"));
+  Outcome absent = Run({"get", "agents", "spiffe://shop.example/agent/none"});
+  EXPECT_EQ(absent.exit_code, kError);
+  EXPECT_THAT(absent.err, HasSubstr("no agent \"spiffe://shop.example/agent/none\" has attested"));
+}
+
+TEST_F(AdminCommandsTest, WhatGetPrintsCanBeAppliedAgain) {
+  std::string all = RegistrationYaml("orders") + RegistrationYaml("web") +
+                    ServiceYaml("orders", "web") + SetYaml("shop", "/orders/**") +
+                    SetYaml("other", "/orders/**");
+  ASSERT_EQ(Apply(all).exit_code, kGood);
+  for (const char* kind : {"registrations", "services", "policysets"}) {
+    std::string one = kind == std::string("policysets") ? "shop" : "orders";
+    for (const std::string& name : {std::string(), one}) {
+      for (const char* format : {"yaml", "json"}) {
+        Outcome shown = name.empty() ? Run({"get", kind, "-o", format})
+                                     : Run({"get", kind, name, "-o", format});
+        ASSERT_EQ(shown.exit_code, kGood) << shown.err;
+        std::string path = File(shown.out);
+        Outcome again = Run({"diff", "-f", path});
+        EXPECT_EQ(again.exit_code, kGood) << shown.out << again.out << again.err;
+        Outcome applied = Run({"apply", "-f", path});
+        EXPECT_EQ(applied.exit_code, kGood) << applied.err;
+        EXPECT_THAT(applied.out, Not(AnyOf(HasSubstr("configured"), HasSubstr("created"))));
+        std::istringstream names(Run({"get", kind, "-o", "name"}).out);
+        for (std::string known; std::getline(names, known);) {
+          bool shown_too = name.empty() || known.ends_with("/" + name);
+          EXPECT_EQ(applied.out.find(known + " unchanged") != std::string::npos, shown_too)
+              << known;
+        }
+      }
+    }
+  }
+}
+
+TEST_F(AdminCommandsTest, ListsWithoutDocumentsAreNoDocuments) {
+  Outcome proxies = Run({"diff", "-f", File(Run({"get", "proxies", "-o", "json"}).out)});
+  EXPECT_EQ(proxies.exit_code, kGood) << proxies.err;  // None is connected: nothing is in the list.
+  Outcome agents = Run({"diff", "-f", File(R"([{"id": "spiffe://shop.example/agent/n"}])")});
+  EXPECT_EQ(agents.exit_code, kError);
+  EXPECT_THAT(agents.err, HasSubstr("required key \"kind\" is missing"));
 }
 
 TEST_F(AdminCommandsTest, GetKnowsSingularPluralAndNames) {
@@ -234,6 +275,35 @@ TEST_F(AdminCommandsTest, WatchShowsChangesUntilItsReaderLeaves) {
   RunWith({"get", "registrations", "-w", "-o", "name"}, context);
   administrator.join();
   EXPECT_THAT(buffer.str(), StartsWith("registration/first\nregistration/second"));
+}
+
+// By the real script in a real bash, which asks this server.
+TEST_F(AdminCommandsTest, CompletionOffersTheNamesThatTheServerHas) {
+  Apply(RegistrationYaml("web") + RegistrationYaml("orders") + SetYaml("shop", "/orders/**"));
+  for (const auto& [words, offered] :
+       std::vector<std::pair<std::string, std::string>>{{"get registration ", "orders\nweb\n"},
+                                                        {"get registrations w", "web\n"},
+                                                        {"delete registration o", "orders\n"},
+                                                        {"history ", "shop\n"},
+                                                        {"get nonsense ", "\n"}}) {
+    std::string command = COUNTERSIGN_BIN_DIR "/countersign";
+    std::string script = folder_.File("complete.sh");
+    ASSERT_TRUE(WriteFileAtomically(script,
+                                    Concat("source <(", command, " completion bash)\nCOMP_LINE='",
+                                           command, " --server-socket ", socket_, " ", words,
+                                           "'\nCOMP_POINT=${#COMP_LINE}\n_countersign\n",
+                                           "printf '%s\\n' \"${COMPREPLY[@]}\"\n"),
+                                    0600)
+                    .ok());
+    FILE* pipe = ::popen(Concat("bash -eu ", script, " 2>&1").c_str(), "r");
+    ASSERT_NE(pipe, nullptr);
+    std::string out;
+    for (int c = std::fgetc(pipe); c != EOF; c = std::fgetc(pipe)) {
+      out += static_cast<char>(c);
+    }
+    EXPECT_EQ(::pclose(pipe), 0);
+    EXPECT_EQ(out, offered) << words;
+  }
 }
 
 TEST_F(AdminCommandsTest, MissingServerIsASentence) {
