@@ -9,8 +9,10 @@
 #include <cerrno>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "base/file.h"
+#include "cli/host/port_holder.h"
 
 namespace countersign::cli::dev {
 namespace {
@@ -19,6 +21,7 @@ namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 
 constexpr auto kStepTimeOut = 30s;  // Start-up takes well under a second; a loaded machine is slow.
+constexpr auto kAskEvery = 1s;      // Why a proxy is not ready; asking takes some milliseconds.
 constexpr uint32_t kRestartsMax = 3;  // One start may race with a port that is being let go.
 constexpr size_t kDocumentBytesMax = 1 << 20;
 
@@ -62,6 +65,21 @@ std::string LastLine(const std::string& path) {
   return text.substr(text.rfind('\n') + 1);
 }
 
+// The programs that hold the addresses named in a sentence: "; 127.0.0.1:80 is held by nginx ...".
+std::string HoldersNamedIn(const std::string& sentence) {
+  std::istringstream words(sentence);
+  std::string out;
+  for (std::string word; words >> word;) {
+    while (word.ends_with(':') || word.ends_with(',') || word.ends_with(';')) {
+      word.pop_back();
+    }
+    if (auto holder = host::HolderOf(word); holder.has_value()) {
+      out += Concat("; ", word, " is held by ", host::Describe(*holder));
+    }
+  }
+  return out;
+}
+
 bool Answers(const std::string& socket_path) { return ConnectUnix(socket_path).ok(); }
 
 }  // namespace
@@ -75,6 +93,7 @@ Mesh::Mesh(MeshPlan plan, MeshFolders folders, std::string program_folder,
       one_user_(::geteuid() != 0) {}
 
 Status Mesh::BringUp(Supervisor& supervisor) {
+  RETURN_IF_ERROR(CheckPorts());
   RETURN_IF_ERROR(MakeFolders());
   RETURN_IF_ERROR(StartServer(supervisor));
   RETURN_IF_ERROR(StartAgent(supervisor));
@@ -86,6 +105,28 @@ Status Mesh::BringUp(Supervisor& supervisor) {
     RETURN_IF_ERROR(StartProxy(supervisor, proxy));
   }
   return WaitForProxies(supervisor);
+}
+
+// Before anything is started: a port that is taken would show up late and in another's log.
+Status Mesh::CheckPorts() const {
+  std::string taken;
+  for (const PlannedListener& listener : PlannedListeners(plan_)) {
+    auto holder = host::HolderOf(listener.address);
+    if (!holder.has_value()) {
+      continue;
+    }
+    taken +=
+        Concat("\n  ", listener.address, ", for ", listener.who, ": ", host::Describe(*holder));
+    if (holder->dev_up != 0) {
+      taken += Concat(", of the mesh of another `countersign dev up` (pid ", holder->dev_up, ")");
+    }
+  }
+  if (taken.empty()) {
+    return absl::OkStatus();
+  }
+  return FailedPrecondition(
+      "ports of this mesh are in use; stop what holds them, or choose others ", "in ", plan_.folder,
+      "/mesh.json:", taken);
 }
 
 Status Mesh::MakeFolders() {
@@ -276,9 +317,42 @@ Status Mesh::StartProxy(Supervisor& supervisor, const ProxyPlan& proxy) {
   return supervisor.Add(std::move(spec));
 }
 
+std::string Mesh::RefusalOf(const ProxyPlan& proxy) const {
+  StatusOr<Outcome> asked = dev::Run(
+      {Program("countersign"), "get", "proxies", proxy.name, "-o", "json"}, CommandEnvironment());
+  nlohmann::json list = nlohmann::json::parse(asked.ok() ? asked->out : "", nullptr, false);
+  if (!list.is_object() || !list.contains("items") || list["items"].size() != 1) {
+    return "";
+  }
+  return list["items"][0].value("refused", "");
+}
+
+Status Mesh::WaitForProxy(Supervisor& supervisor, const ProxyPlan& proxy) {
+  auto next = std::chrono::steady_clock::now() + kAskEvery;
+  std::string refusal;
+  bool hopeless = false;
+  RETURN_IF_ERROR(WaitFor(supervisor, proxy.name, [&] {
+    if (IsReady(proxy.admin)) {
+      return true;
+    }
+    if (std::chrono::steady_clock::now() >= next) {
+      // Twice the same: not a port that is just being let go.
+      std::string before = std::exchange(refusal, RefusalOf(proxy));
+      hopeless = !refusal.empty() && refusal == before;
+      next = std::chrono::steady_clock::now() + kAskEvery;
+    }
+    return hopeless;
+  }));
+  if (hopeless) {
+    return FailedPrecondition(proxy.name, " refuses its configuration: ", refusal,
+                              HoldersNamedIn(refusal), " (see ", folders_.log(proxy.name), ")");
+  }
+  return absl::OkStatus();
+}
+
 Status Mesh::WaitForProxies(Supervisor& supervisor) {
   for (const ProxyPlan& proxy : plan_.proxies) {
-    RETURN_IF_ERROR(WaitFor(supervisor, proxy.name, [&] { return IsReady(proxy.admin); }));
+    RETURN_IF_ERROR(WaitForProxy(supervisor, proxy));
     say_(Concat("proxy        ", proxy.name, " ready",
                 one_user_ ? std::string() : Concat(" (uid ", proxy.account.uid, ")"), ", admin ",
                 proxy.admin));

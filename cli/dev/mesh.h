@@ -35,6 +35,7 @@ class Mesh {
   bool one_user() const { return one_user_; }
 
  private:
+  Status CheckPorts() const;
   Status MakeFolders();
   Status StartServer(Supervisor& supervisor);
   Status StartAgent(Supervisor& supervisor);
@@ -42,6 +43,9 @@ class Mesh {
   Status StartApplication(Supervisor& supervisor, const ApplicationPlan& application);
   Status StartProxy(Supervisor& supervisor, const ProxyPlan& proxy);
   Status WaitForProxies(Supervisor& supervisor);
+  Status WaitForProxy(Supervisor& supervisor, const ProxyPlan& proxy);
+  // RefusalOf asks the server why a proxy does not take its configuration; empty: no such word.
+  std::string RefusalOf(const ProxyPlan& proxy) const;
   // WaitFor repeats a probe until it is good; an error names `what` and its log.
   Status WaitFor(Supervisor& supervisor, const std::string& what,
                  const std::function<bool()>& good);

@@ -158,10 +158,28 @@ Status CheckNames(const MeshPlan& plan) {
 
 }  // namespace
 
+std::vector<PlannedListener> PlannedListeners(const MeshPlan& plan) {
+  std::vector<PlannedListener> out = {{"server", plan.server_address}};
+  for (const ProxyPlan& proxy : plan.proxies) {
+    out.push_back({proxy.name, proxy.admin});
+    for (size_t i = 0; i + 1 < proxy.flags.size(); ++i) {
+      size_t equals = proxy.flags[i + 1].find('=');
+      bool listens = proxy.flags[i] == "--listen" || proxy.flags[i] == "--reach";
+      if (listens && equals != std::string::npos) {
+        out.push_back({proxy.name, proxy.flags[i + 1].substr(equals + 1)});
+      }
+    }
+  }
+  return out;
+}
+
 StatusOr<MeshPlan> ReadMeshPlan(const std::string& folder) {
   std::string path = folder + "/mesh.json";
-  ASSIGN_OR_RETURN(std::string text, ReadFile(path, kPlanBytesMax));
-  Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  StatusOr<std::string> text = ReadFile(path, kPlanBytesMax);
+  if (!text.ok()) {
+    return Annotate(text.status(), "no plan of a mesh; give a folder that has a mesh.json");
+  }
+  Json json = Json::parse(*text, nullptr, /*allow_exceptions=*/false);
   if (json.is_discarded()) {
     return InvalidArgument(path, " is not JSON");
   }

@@ -41,6 +41,14 @@ struct MeshPlan {
   std::vector<ProxyPlan> proxies;
 };
 
+// PlannedListener is an address that mesh.json itself says a program will listen on; a Service may
+// say more.
+struct PlannedListener {
+  std::string who;
+  std::string address;
+};
+std::vector<PlannedListener> PlannedListeners(const MeshPlan& plan);
+
 // ReadMeshPlan reads FOLDER/mesh.json. Unknown keys, missing keys and doubled names are errors.
 StatusOr<MeshPlan> ReadMeshPlan(const std::string& folder);
 

@@ -29,6 +29,19 @@ TEST(MeshPlanTest, TheShopsPlanReads) {
   }
 }
 
+TEST(MeshPlanTest, EveryAddressThatThePlanItselfNamesIsPlanned) {
+  StatusOr<MeshPlan> plan = ReadMeshPlan(COUNTERSIGN_SOURCE_DIR "/examples/shop");
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  std::string all;
+  for (const PlannedListener& listener : PlannedListeners(*plan)) {
+    all += Concat(listener.who, "=", listener.address, " ");
+  }
+  EXPECT_EQ(all,
+            "server=127.0.0.1:18981 web=127.0.0.1:15020 orders-1=127.0.0.1:15021 "
+            "orders-1=127.0.0.1:18443 orders-2=127.0.0.1:15022 orders-2=127.0.0.1:18444 "
+            "orders-2=127.0.0.1:18083 orders-2=127.0.0.1:18085 billing=127.0.0.1:15023 ");
+}
+
 TEST(MeshPlanTest, UnknownMissingAndDoubledThingsAreRefused) {
   EXPECT_TRUE(Read(kSmall).ok());
   std::string text = kSmall;
