@@ -81,6 +81,25 @@ def interrupted(copy, signal_number, status):
     print(f"ok  {signal.Signals(signal_number).name} in the middle of the story: exit status {status}, nothing is left")
 
 
+def stopped_while_building(signal_number, status):
+    """./quickstart of a fresh copy of the tree, stopped as soon as it configures: no compiler, no cmake goes on."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="cs-fresh-"))
+    tree = folder / "tree"
+    try:
+        shutil.copytree(TOP, tree, symlinks=True,
+                        ignore=lambda at, names: {"build", ".git"} & set(names) if pathlib.Path(at) == TOP else set())
+        quickstart = subprocess.Popen([tree / "quickstart", "--build-only"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                      stderr=subprocess.STDOUT, text=True, start_new_session=True)
+        said = [next(line for line in quickstart.stdout if line.startswith("configuring"))]
+        quickstart.send_signal(signal_number)
+        rest = quickstart.communicate(timeout=30)[0]
+        assert quickstart.returncode == status, (quickstart.returncode, said, rest)
+        assert not running_from(tree), running_from(tree)
+    finally:
+        shutil.rmtree(folder)
+    print(f"ok  {signal.Signals(signal_number).name} while it builds: exit status {status}, nothing goes on")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bin", required=True, type=pathlib.Path)
@@ -93,6 +112,8 @@ def main():
         interrupted(copy, signal.SIGINT, 130)
         interrupted(copy, signal.SIGTERM, 130)
         without_root(copy)
+        stopped_while_building(signal.SIGINT, 130)
+        stopped_while_building(signal.SIGTERM, 143)
     finally:
         copy.remove()
     return 0
