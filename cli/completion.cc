@@ -2,6 +2,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "authz/kinds/field_table.h"
+
 namespace countersign::cli {
 namespace {
 
@@ -94,8 +96,7 @@ constexpr const char* kChoose = R"sh(
       delete:0) choices="registration service route policyset agent" ;;
       get:1 | delete:1) choices="$(_countersign_names "${given[0]}")" ;;
       history:0 | rollback:0) choices="$(_countersign_names policysets)" ;;
-      explain:0)
-        choices="PolicySet AccessPolicy IdentitySet PolicyTest Registration Service Route" ;;
+      explain:0) choices="$kinds" ;;
       completion:0) choices="bash zsh" ;;
       *) choices="$verbs" ;;
     esac
@@ -116,8 +117,13 @@ complete -o default -F _countersign countersign
 std::string Script(const CLI::App& app) {
   Tables tables;
   Append(app, "", tables);
-  return kNames + ("_countersign() {\n  local paths=\"" + tables.paths + "\"\n  local valued=\"") +
-         tables.valued + "\"" + kRead + "  case \"$path\" in\n" + tables.cases + "  esac" + kChoose;
+  std::string kinds;
+  for (const authz::KindRow& kind : authz::AllKinds()) {
+    kinds += kind.refused.empty() ? std::string(kind.name) + " " : "";
+  }
+  return Concat(kNames, "_countersign() {\n  local kinds=\"", kinds, "\"\n  local paths=\"",
+                tables.paths, "\"\n  local valued=\"", tables.valued, "\"", kRead,
+                "  case \"$path\" in\n", tables.cases, "  esac", kChoose);
 }
 
 }  // namespace

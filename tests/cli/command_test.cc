@@ -156,7 +156,7 @@ TEST(CommandTest, CompletionOffersVerbsOptionsAndKinds) {
       {"countersign de", "delete\ndev\n"},
       {"countersign dev ", "up\n"},
       {"countersign audit ex", "explain\nexport\n"},
-      {"countersign explain Po", "PolicySet\nPolicyTest\n"},
+      {"countersign explain PolicyT", "PolicyTest\n"},
       {"countersign get p", "policysets\nproxies\n"},
       {"countersign --server-socket /x get p", "policysets\nproxies\n"},
       {"countersign get -o json p", "policysets\nproxies\n"},

@@ -190,6 +190,14 @@ def meshes_in_each_others_way(host):
     (data / "thesis.txt").write_text("years of work")
     status, said, _ = host.dev_up(shop, "--dir", data)
     check(status == 2 and "thesis.txt" in said and (data / "thesis.txt").exists(), "a folder of somebody's is not taken", said)
+    foreign, link = host.folder / "foreign", host.folder / "link"
+    foreign.mkdir()
+    os.chown(foreign, 65500, 65500)
+    (host.folder / "empty").mkdir()
+    link.symlink_to(host.folder / "empty")
+    for folder in (foreign, link):
+        status, said, _ = host.dev_up(shop, "--dir", folder)
+        check(status == 2 and "is not a folder of this user" in said, f"nor is {folder.name}", said)
 
 
 def proxy_and_agent_killed_together(host):
