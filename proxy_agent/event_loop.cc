@@ -62,6 +62,8 @@ Status EventLoop::Watch(int fd, EventHandler& handler, uint32_t events) {
   return absl::OkStatus();
 }
 
+void EventLoop::Unwatch(int fd) { epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr); }
+
 void EventLoop::Post(std::function<void()> task) {
   {
     std::lock_guard lock(mutex_);
@@ -71,7 +73,6 @@ void EventLoop::Post(std::function<void()> task) {
 }
 
 void EventLoop::RunPosted() {
-  wakeup_.Clear();
   std::vector<std::function<void()>> tasks;
   {
     std::lock_guard lock(mutex_);
@@ -103,6 +104,12 @@ void EventLoop::RunBatch() {
   std::array<epoll_event, kEventsMax> events;
   const int count = epoll_wait(epoll_.get(), events.data(), kEventsMax, Timeout());
   RefreshTime();
+  // Before anything is looked at, on_batch_'s snapshots too: what is signalled from here on wakes
+  // the next batch.
+  if (std::any_of(events.begin(), events.begin() + std::max(count, 0),
+                  [](const epoll_event& event) { return event.data.ptr == nullptr; })) {
+    wakeup_.Clear();
+  }
   if (on_batch_) {
     on_batch_();
   }

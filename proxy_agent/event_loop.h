@@ -65,6 +65,9 @@ class EventLoop {
 
   // Watch reports changes of `fd`'s state to `handler`, edge-triggered, until the fd is closed.
   Status Watch(int fd, EventHandler& handler, uint32_t events);
+  // Unwatch is for a duplicate: the kernel reports what it refers to until its last copy is closed,
+  // whoever holds it. Call it before closing ours.
+  void Unwatch(int fd);
   // Times of the current batch.
   MonotonicTime now() const { return now_; }
   WallTime wall_now() const { return wall_now_; }

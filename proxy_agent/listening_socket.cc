@@ -25,6 +25,13 @@ Status ListeningSocket::Start(size_t worker_index, size_t workers) {
   return worker_.loop().Watch(socket_.get(), *this, events);
 }
 
+void ListeningSocket::Stop() {
+  if (socket_.valid()) {
+    worker_.loop().Unwatch(socket_.get());
+    socket_.Reset();
+  }
+}
+
 void ListeningSocket::OnEvents(uint32_t /*events*/) {
   for (size_t i = 0; i < kLimits.accepts_per_turn_max && socket_.valid(); ++i) {
     if (!AcceptOne()) {

@@ -17,7 +17,7 @@ class ListeningSocket final : public Mortal, private EventHandler {
   // Start watches a duplicate of the socket, which is closed without touching other workers'.
   Status Start(size_t worker_index, size_t workers);
   // Stop ends accepting; the object must be buried after it.
-  void Stop() { socket_.Reset(); }
+  void Stop();
 
   const std::shared_ptr<const Listener>& listener() const { return entry_.listener; }
   void set_door(std::shared_ptr<const Door> door) { entry_.door = std::move(door); }

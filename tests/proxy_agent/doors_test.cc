@@ -180,6 +180,22 @@ TEST_F(DoorsTest, SocketsThatListenAlreadyAreTakenOver) {
   EXPECT_EQ((*taken)->entries().front().listener, received->front());
 }
 
+TEST_F(DoorsTest, ADoorThatIsClosedIsHeardNoMoreWhileSomebodyHoldsItsSocket) {
+  StartWith("");
+  const std::string before = facts_.listen;
+  // As another worker does that has not taken the newer configuration yet.
+  const std::shared_ptr<const Snapshot> held = orders_->snapshot();
+  facts_.listen = FreeAddress();
+  ASSERT_TRUE(
+      orders_->OnConfiguration(SnapshotOf(kOrders, PolicyYaml(kWebReads) + ServiceYaml(facts_), 2))
+          .ok());
+  ASSERT_TRUE(Eventually([&] { return Tls("/ns/prod/sa/web") != nullptr; }));
+  const std::unique_ptr<TestStream> late = *TestStream::Connect(before);
+  EXPECT_EQ(late->ReadSome(std::chrono::milliseconds(300)), "");
+  EXPECT_FALSE(late->ended()) << "it waits in the kernel's queue; nobody accepts it";
+  EXPECT_EQ(Metric(*orders_, R"(countersign_proxy_closed_at_accept_total{reason="not_ready"})"), 0);
+}
+
 TEST_F(DoorsTest, TheAdminPortAnswersGetOnLoopbackAndTellsNoSecret) {
   StartWith("");
   const Address loopback = *Address::Parse("127.0.0.1:0");
