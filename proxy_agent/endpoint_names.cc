@@ -7,20 +7,16 @@
 #include "base/log.h"
 
 namespace countersign::proxy {
-namespace {
 
-// In one order, whatever the resolver's, so that equal answers are equal.
-std::vector<Address> InOrder(std::vector<Address> addresses) {
+std::vector<Address> EndpointNames::InOrder(std::vector<Address> addresses) {
   std::sort(addresses.begin(), addresses.end(),
             [](const Address& a, const Address& b) { return a.text() < b.text(); });
   addresses.erase(std::unique(addresses.begin(), addresses.end()), addresses.end());
-  if (addresses.size() > EndpointNames::kAddressesMax) {
-    addresses.erase(addresses.begin() + EndpointNames::kAddressesMax, addresses.end());
+  if (addresses.size() > kAddressesMax) {
+    addresses.erase(addresses.begin() + kAddressesMax, addresses.end());
   }
   return addresses;
 }
-
-}  // namespace
 
 std::vector<Address> EndpointNames::SystemLookup(const std::string& name_and_port) {
   std::vector<Address> found;
@@ -51,19 +47,13 @@ std::vector<Address> EndpointNames::SystemLookup(const std::string& name_and_por
 const std::vector<Address>& EndpointNames::Of(std::string_view name_and_port) {
   const auto [at, is_new] = known_.try_emplace(std::string(name_and_port));
   if (is_new) {
-    const auto found = before_.find(name_and_port);
-    at->second = found != before_.end() ? found->second : InOrder(lookup_(at->first));
+    if (const auto found = before_.find(name_and_port); found != before_.end()) {
+      at->second = found->second;
+    } else {
+      unknown_.push_back(at->first);
+    }
   }
   return at->second;
-}
-
-EndpointNames::Known EndpointNames::LookUpAgain(const Known& known, const Lookup& lookup) {
-  Known again;
-  for (const auto& [name, addresses] : known) {
-    std::vector<Address> found = InOrder(lookup(name));
-    again.emplace(name, found.empty() ? addresses : std::move(found));
-  }
-  return again;
 }
 
 }  // namespace countersign::proxy

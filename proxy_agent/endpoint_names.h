@@ -11,8 +11,9 @@
 
 namespace countersign::proxy {
 
-// EndpointNames looks names up while a configuration is made. A name that is unknown leaves its
-// service without that endpoint, which narrows; it does not refuse the configuration.
+// EndpointNames gives a configuration the addresses that are known while it is made; it looks
+// nothing up and so never waits. A name that is unknown leaves its service without that endpoint,
+// which narrows; it does not refuse the configuration.
 class EndpointNames {
  public:
   // More would make each proxy dial a whole fleet through one name.
@@ -22,22 +23,21 @@ class EndpointNames {
   // as long as the system's resolver does.
   using Lookup = std::function<std::vector<Address>(const std::string& name_and_port)>;
   static std::vector<Address> SystemLookup(const std::string& name_and_port);
+  // InOrder gives one order, whatever the resolver's, so that equal answers are equal; and no more
+  // than kAddressesMax.
+  static std::vector<Address> InOrder(std::vector<Address> addresses);
 
-  // What `before` knows is not looked up.
-  EndpointNames(const Lookup& lookup, const Known& before) : lookup_(lookup), before_(before) {}
+  explicit EndpointNames(const Known& before) : before_(before) {}
 
   const std::vector<Address>& Of(std::string_view name_and_port);
-  // known is every name that was asked for.
+  // known is every name that was asked for; unknown those that nobody has looked up yet.
   const Known& known() const { return known_; }
-
-  // LookUpAgain looks all of them up. A name without an answer keeps its addresses: whoever is
-  // there must still prove to be the service.
-  static Known LookUpAgain(const Known& known, const Lookup& lookup);
+  const std::vector<std::string>& unknown() const { return unknown_; }
 
  private:
-  const Lookup& lookup_;
   const Known& before_;
   Known known_;
+  std::vector<std::string> unknown_;
 };
 
 }  // namespace countersign::proxy

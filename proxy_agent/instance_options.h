@@ -22,6 +22,9 @@ struct InstanceOptions {
   // Names of endpoints are looked up again this often: as long as records of services that move
   // commonly live.
   std::chrono::milliseconds names_period{30'000};
+  // A configuration that brings new names waits so long for their addresses, and then goes on
+  // without: the next SVID waits behind it.
+  std::chrono::milliseconds names_patience{2'000};
   EndpointNames::Lookup lookup = &EndpointNames::SystemLookup;
 };
 

@@ -51,8 +51,9 @@ Proxy::Proxy(InstanceOptions options, const Clock& clock,
              std::vector<std::shared_ptr<const Listener>> given)
     : options_(std::move(options)),
       clock_(clock),
-      given_(std::move(given)),
-      snapshots_(std::make_shared<const Snapshot>()) {}
+      snapshots_(std::make_shared<const Snapshot>()),
+      resolver_(options_.lookup),
+      given_(std::move(given)) {}
 
 Proxy::~Proxy() { Stop(); }
 
@@ -61,20 +62,23 @@ void Proxy::Stop() {
   for (const std::unique_ptr<Worker>& worker : workers_) {
     worker->Stop();
   }
+  resolver_.Stop();
   {
-    std::lock_guard lock(mutex_);
-    handover_.reset();
+    std::lock_guard lock(taking_);
     stopping_ = true;
   }
-  stop_.notify_all();
+  refresh_.notify_all();
   if (refresher_.joinable()) {
     refresher_.join();
   }
+  std::lock_guard lock(mutex_);
+  handover_.reset();
 }
 
 void Proxy::RefreshNames() {
-  std::unique_lock lock(mutex_);
-  while (!stop_.wait_for(lock, options_.names_period, [this] { return stopping_; })) {
+  std::unique_lock lock(taking_);
+  while (!stopping_) {
+    refresh_.wait_for(lock, options_.names_period, [this] { return stopping_ || names_missing_; });
     lock.unlock();
     RefreshNamesOnce();
     lock.lock();
@@ -84,18 +88,29 @@ void Proxy::RefreshNames() {
 void Proxy::RefreshNamesOnce() {
   EndpointNames::Known before;
   {
-    std::lock_guard lock(mutex_);
+    std::lock_guard lock(taking_);
     before = names_;
+    names_missing_ = false;
   }
-  // Without the lock: a resolver may take its time, an SVID must not wait for it.
-  EndpointNames::Known found = EndpointNames::LookUpAgain(before, options_.lookup);
-  std::lock_guard lock(mutex_);
-  if (found == before || names_ != before) {
+  std::vector<std::string> names;
+  for (const auto& [name, addresses] : before) {
+    names.push_back(name);
+  }
+  // A resolver takes its time: no lock is held meanwhile. A name without an answer keeps its
+  // addresses: whoever is there must still prove to be the service.
+  EndpointNames::Known found = before;
+  for (auto& [name, addresses] : resolver_.LookUp(names, std::nullopt)) {
+    if (!addresses.empty()) {
+      found[name] = std::move(addresses);
+    }
+  }
+  std::lock_guard lock(taking_);
+  if (stopping_ || found == before || names_ != before) {
     return;  // Nothing moved, or a configuration came meanwhile.
   }
   LogInfo("endpoints moved", {{"names", found.size()}});
   names_ = std::move(found);
-  if (const Status taken = Take(source_); !taken.ok()) {
+  if (const Status taken = TakeSource(source_); !taken.ok()) {
     LogWarning("configuration not made again", {{"error", taken}});
   }
 }
@@ -120,27 +135,50 @@ Status Proxy::OnIdentity(std::shared_ptr<const identity::X509Svid> svid,
 }
 
 Status Proxy::OnConfiguration(sds::ProxyConfigSnapshot snapshot) {
-  std::lock_guard lock(mutex_);
+  std::lock_guard taking(taking_);
   const uint64_t version = snapshot.version;
-  Status taken = Take(SourceOf(std::move(snapshot)));
+  Status taken = TakeSource(SourceOf(std::move(snapshot)));
   if (!taken.ok()) {
+    LogWarning("configuration refused", {{"version", version}, {"error", taken}});
+    std::lock_guard lock(mutex_);
     ++config_refused_;
     last_refusal_ = std::string(Message(taken));
-    LogWarning("configuration refused", {{"version", version}, {"error", taken}});
   }
   return taken;
 }
 
-Status Proxy::Take(ConfigurationSource source) {
-  const std::shared_ptr<const Snapshot> before = snapshots_.Get();
-  EndpointNames names(options_.lookup, names_);
+Status Proxy::TakeSource(ConfigurationSource source) {
+  EndpointNames names(names_);
   ASSIGN_OR_RETURN(std::shared_ptr<const Configuration> configuration,
                    Configuration::Create(source, options_, names));
+  if (names.unknown().empty()) {
+    return Take(std::move(source), std::move(configuration), names.known());
+  }
+  EndpointNames::Known known = names.known();
+  const EndpointNames::Known found = resolver_.LookUp(names.unknown(), options_.names_patience);
+  for (const auto& [name, addresses] : found) {
+    known[name] = addresses;
+  }
+  if (found.size() < names.unknown().size()) {
+    LogWarning("endpoint names not resolved in time; looked up further",
+               {{"names", names.unknown().size() - found.size()}});
+    names_missing_ = true;
+    refresh_.notify_all();
+  }
+  EndpointNames now(known);
+  ASSIGN_OR_RETURN(configuration, Configuration::Create(source, options_, now));
+  return Take(std::move(source), std::move(configuration), now.known());
+}
+
+Status Proxy::Take(ConfigurationSource source, std::shared_ptr<const Configuration> configuration,
+                   EndpointNames::Known names) {
   ASSIGN_OR_RETURN(std::shared_ptr<const ListenerSet> listeners,
-                   ListenerSet::Create(configuration->doors(), workers_.size(),
-                                       before->listeners.get(), given_));
+                   ListenerSet::Create(configuration->doors(), options_.workers,
+                                       snapshots_.Get()->listeners.get(), given_));
+  std::lock_guard lock(mutex_);
   RETURN_IF_ERROR(StartHandover(source.audit_socket));
   given_.clear();  // What no door wanted is closed.
+  const std::shared_ptr<const Snapshot> before = snapshots_.Get();
   auto next = std::make_shared<Snapshot>(*before);
   next->config_generation = before->config_generation + 1;
   next->basis.policy = next->config_generation;
@@ -149,7 +187,7 @@ Status Proxy::Take(ConfigurationSource source) {
                                   {"policy", configuration->policy()->digest()}});
   next->configuration = std::move(configuration);
   next->listeners = std::move(listeners);
-  names_ = names.known();
+  names_ = std::move(names);
   source_ = std::move(source);
   Publish(std::move(next));
   return absl::OkStatus();

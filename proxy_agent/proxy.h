@@ -13,6 +13,7 @@
 #include "base/published.h"
 #include "proxy_agent/admin_server.h"
 #include "proxy_agent/instance_options.h"
+#include "proxy_agent/name_resolver.h"
 #include "proxy_agent/snapshot.h"
 #include "proxy_agent/worker.h"
 #include "sds/client/node_client.h"
@@ -52,8 +53,11 @@ class Proxy final : public sds::NodeObserver {
   // Publish hands `next` to the workers. REQUIRES mutex_.
   void Publish(std::shared_ptr<const Snapshot> next);
   Status StartHandover(const std::string& socket);
-  // Take makes `source` the configuration in force. REQUIRES mutex_.
-  Status Take(ConfigurationSource source);
+  // TakeSource makes a configuration of `source`, and waits a little for names that nobody has
+  // looked up yet. Take puts what was made in force. REQUIRE taking_.
+  Status TakeSource(ConfigurationSource source);
+  Status Take(ConfigurationSource source, std::shared_ptr<const Configuration> configuration,
+              EndpointNames::Known names);
   // RefreshNames looks up the names of endpoints again, in a thread of its own.
   void RefreshNames();
   void RefreshNamesOnce();
@@ -62,22 +66,31 @@ class Proxy final : public sds::NodeObserver {
 
   const InstanceOptions options_;
   const Clock& clock_;
-  std::vector<std::shared_ptr<const Listener>> given_;
   Published<Snapshot> snapshots_;
-  mutable std::mutex
-      mutex_;  // Guards what follows; held while a change is made, not on the data path.
+  NameResolver resolver_;
+
+  // Held while a configuration is made, which may take a second and waits for names: neither an
+  // SVID nor the admin port waits for it.
+  std::mutex taking_;
+  // Guarded by taking_.
+  std::vector<std::shared_ptr<const Listener>> given_;
+  std::string handover_socket_;
+  ConfigurationSource source_;  // What is in force was made of it.
+  EndpointNames::Known names_;
+  bool names_missing_ = false;  // Some have not been answered since they were configured.
+  bool stopping_ = false;
+  std::condition_variable refresh_;
+
+  mutable std::mutex mutex_;  // Held for a moment: never while anything is waited for.
+  // Guarded by mutex_.
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<audit::RingHandover> handover_;
-  std::string handover_socket_;
   std::function<void()> on_ready_;
   bool was_ready_ = false;
   uint64_t identity_updates_ = 0;
   uint64_t config_refused_ = 0;
   std::string last_refusal_;
-  ConfigurationSource source_;  // What is in force was made of it.
-  EndpointNames::Known names_;
-  bool stopping_ = false;
-  std::condition_variable stop_;
+
   std::thread refresher_;
 };
 
