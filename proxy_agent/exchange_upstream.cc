@@ -58,7 +58,7 @@ bool Exchange::ChooseRoute() {
   routes_ = router.routes();
   rule_ = match.rule;
   cluster_ = &router.PickCluster(*door_, *rule_);
-  router.OnRequest(*rule_, worker_.loop().now());
+  router.OnRequest(*door_, *rule_, worker_.loop().now());
   request_deadline_.Set(began_ + rule_->timeouts.request);
   return true;
 }
@@ -397,7 +397,7 @@ bool Exchange::MayTryAgain(UpstreamFailure failure, uint16_t status) {
   if (rule_->retry.Judge(head_->method, outcome) != RetryVerdict::kRetry) {
     return false;
   }
-  if (!worker_.router().TryRetry(routes_.get(), *rule_, worker_.loop().now())) {
+  if (!worker_.router().TryRetry(routes_.get(), *door_, *rule_, worker_.loop().now())) {
     worker_.metrics().retries_over_budget.Add();
     return false;
   }

@@ -8,6 +8,7 @@ void Router::Use(std::shared_ptr<const Configuration> configuration) {
   configuration_ = std::move(configuration);
   by_cluster_.clear();
   budgets_.clear();
+  service_names_.clear();
   scratch_.reset();
   if (configuration_ != nullptr) {
     scratch_.emplace(*configuration_->routes());
@@ -76,15 +77,24 @@ void Router::OnSuccess(const Cluster& cluster, size_t endpoint) {
   }
 }
 
-RetryBudget& Router::BudgetOf(const RouteRule& rule) {
-  return budgets_.try_emplace(&rule, RetryBudgetLimits{.percent = rule.retry.budget_percent()})
+RetryBudget& Router::BudgetOf(const Door& door, const RouteRule& rule) {
+  const auto found = budgets_.find({door.service, &rule});
+  if (found != budgets_.end()) {
+    return found->second;
+  }
+  return budgets_
+      .try_emplace({*service_names_.insert(door.service).first, &rule},
+                   RetryBudgetLimits{.percent = rule.retry.budget_percent()})
       .first->second;
 }
 
-void Router::OnRequest(const RouteRule& rule, MonotonicTime now) { BudgetOf(rule).OnRequest(now); }
+void Router::OnRequest(const Door& door, const RouteRule& rule, MonotonicTime now) {
+  BudgetOf(door, rule).OnRequest(now);
+}
 
-bool Router::TryRetry(const RouteTable* table, const RouteRule& rule, MonotonicTime now) {
-  return table == configuration_->routes().get() && BudgetOf(rule).TryRetry(now);
+bool Router::TryRetry(const RouteTable* table, const Door& door, const RouteRule& rule,
+                      MonotonicTime now) {
+  return table == configuration_->routes().get() && BudgetOf(door, rule).TryRetry(now);
 }
 
 }  // namespace countersign::proxy

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <random>
+#include <set>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -36,22 +37,26 @@ class Router {
   void OnFailure(const Cluster& cluster, size_t endpoint, MonotonicTime now);
   void OnSuccess(const Cluster& cluster, size_t endpoint);
 
-  void OnRequest(const RouteRule& rule, MonotonicTime now);
+  // Each service has a budget for each rule, also for the rule that services without a Route share:
+  // what one of them spends is no other's.
+  void OnRequest(const Door& door, const RouteRule& rule, MonotonicTime now);
   // TryRetry refuses for a rule of an older configuration.
-  bool TryRetry(const RouteTable* table, const RouteRule& rule, MonotonicTime now);
+  bool TryRetry(const RouteTable* table, const Door& door, const RouteRule& rule,
+                MonotonicTime now);
   const std::shared_ptr<const RouteTable>& routes() const { return configuration_->routes(); }
 
  private:
   // BalancerOf is null for a cluster of an older configuration, whose last requests still run.
   EndpointBalancer* BalancerOf(const Cluster& cluster);
   void TakeClusters();
-  RetryBudget& BudgetOf(const RouteRule& rule);
+  RetryBudget& BudgetOf(const Door& door, const RouteRule& rule);
 
   std::shared_ptr<const Configuration> configuration_;
   std::optional<RouteScratch> scratch_;
   std::map<std::string, EndpointBalancer, std::less<>> balancers_;    // By service/port.
   std::unordered_map<const Cluster*, EndpointBalancer*> by_cluster_;  // Of the configuration.
-  std::unordered_map<const RouteRule*, RetryBudget> budgets_;
+  std::map<std::pair<std::string_view, const RouteRule*>, RetryBudget> budgets_;
+  std::set<std::string, std::less<>> service_names_;  // What budgets_ points into.
   std::mt19937_64 random_;
 };
 

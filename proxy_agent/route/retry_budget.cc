@@ -27,7 +27,7 @@ bool RetryBudget::TryRetry(MonotonicTime now) {
   Forget(now);
   const uint64_t allowed =
       std::max<uint64_t>(limits_.retries_min, sum_.requests * limits_.percent / 100);
-  if (sum_.retries >= allowed) {
+  if (limits_.percent == 0 || sum_.retries >= allowed) {
     return false;
   }
   ++seconds_[static_cast<size_t>(newest_) % kSeconds].retries;

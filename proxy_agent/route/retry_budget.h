@@ -11,7 +11,7 @@ namespace countersign::proxy {
 
 // RetryBudgetLimits says how much a service may be retried.
 struct RetryBudgetLimits {
-  uint32_t percent = 20;      // Retries per 100 requests of the last ten seconds.
+  uint32_t percent = 20;      // Retries per 100 requests of the last ten seconds; 0: none at all.
   uint32_t retries_min = 10;  // In ten seconds, whatever the traffic: at low rates a percentage
                               // rounds to nothing.
 };

@@ -160,7 +160,7 @@ TEST_F(RetryBudgetTest, ForgetsEverythingAfterALongSilence) {
 }
 
 TEST_F(RetryBudgetTest, ABudgetOfZeroGrantsNothing) {
-  RetryBudget budget({.percent = 0, .retries_min = 0});
+  RetryBudget budget({.percent = 0});
   Requests(budget, 1000);
   EXPECT_EQ(Retries(budget), 0);
 }
