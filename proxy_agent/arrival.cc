@@ -1,6 +1,5 @@
 #include "proxy_agent/arrival.h"
 
-#include "proxy_agent/limits.h"
 #include "proxy_agent/server_connection.h"
 #include "proxy_agent/tunnel.h"
 #include "proxy_agent/worker.h"
@@ -40,7 +39,8 @@ void Arrival::Begin() {
   if (!transport_->Start().ok()) {
     return Close();
   }
-  deadline_.Set(worker_.loop().now() + (MayBePlain() ? kPeekDeadline : kLimits.handshake_deadline));
+  deadline_.Set(worker_.loop().now() +
+                (MayBePlain() ? kPeekDeadline : worker_.limits().handshake_deadline));
   if (!MayBePlain()) {
     StartTls();
   }
@@ -75,13 +75,11 @@ void Arrival::AdvancePeek() {
     return Close();
   }
   if (first == kTlsHandshakeRecord) {
-    deadline_.Set(worker_.loop().now() + kLimits.handshake_deadline);
+    deadline_.Set(worker_.loop().now() + worker_.limits().handshake_deadline);
     return StartTls();
   }
   worker_.metrics().permissive_plaintext.Add();
-  state_ = State::kClosed;
-  Enter(worker_, std::move(origin_), std::move(transport_));
-  worker_.Bury(*this);
+  Become();
 }
 
 void Arrival::StartTls() {
@@ -121,8 +119,20 @@ void Arrival::AdvanceHandshake() {
   metrics.handshakes.Add();
   metrics.handshake_latency.Observe(static_cast<uint64_t>((worker_.loop().now() - began_).count()) /
                                     1000);
+  Become();
+}
+
+void Arrival::Become() {
+  const TlsEngine* tls = std::as_const(*transport_).tls();
+  const std::string name =
+      PeerName(origin_, tls != nullptr && tls->peer().has_value() ? &*tls->peer() : nullptr);
+  std::optional<PeerPlaces::Place> place = worker_.peer_places().Take(name);
+  if (!place.has_value()) {
+    worker_.CloseOverLimit(Limit::kConnectionsPerPeer, name, *origin_.door);
+    return Refuse();
+  }
   state_ = State::kClosed;
-  Enter(worker_, std::move(origin_), std::move(transport_));
+  Enter(worker_, std::move(origin_), std::move(transport_), *std::move(place));
   worker_.Bury(*this);
 }
 
@@ -139,21 +149,32 @@ void Arrival::AdvanceEnding() {
   }
 }
 
-void Arrival::Enter(Worker& worker, Origin origin, std::unique_ptr<Transport> transport) {
+void Arrival::Enter(Worker& worker, Origin origin, std::unique_ptr<Transport> transport,
+                    PeerPlaces::Place place) {
   if (origin.door->protocol == authz::PortProtocol::kHttp) {
-    worker.Own(std::make_unique<ServerConnection>(worker, std::move(origin), std::move(transport)))
+    worker
+        .Own(std::make_unique<ServerConnection>(worker, std::move(origin), std::move(transport),
+                                                std::move(place)))
         .Begin();
   } else {
-    worker.Own(std::make_unique<Tunnel>(worker, std::move(origin), std::move(transport))).Begin();
+    worker
+        .Own(std::make_unique<Tunnel>(worker, std::move(origin), std::move(transport),
+                                      std::move(place)))
+        .Begin();
   }
 }
 
 void Arrival::AdoptLocal(Worker& worker, Origin origin, Fd socket) {
+  const std::string name = PeerName(origin, nullptr);
+  std::optional<PeerPlaces::Place> place = worker.peer_places().Take(name);
+  if (!place.has_value()) {
+    return worker.CloseOverLimit(Limit::kConnectionsPerPeer, name, *origin.door);
+  }
   auto transport =
       std::make_unique<Transport>(worker.io(), std::move(socket), Transport::Connected::kYes);
   // The protocol takes the events over before the first one can come.
   if (transport->Start().ok()) {
-    Enter(worker, std::move(origin), std::move(transport));
+    Enter(worker, std::move(origin), std::move(transport), *std::move(place));
   }
 }
 
@@ -162,15 +183,16 @@ void Arrival::OnDeadline(Deadline& /*which*/) {
                             origin_.door->tls == authz::PortTls::kPermissive &&
                             origin_.door->protocol == authz::PortProtocol::kTcp;
   if (silent_plain) {
-    state_ = State::kClosed;
     worker_.metrics().permissive_plaintext.Add();
-    Enter(worker_, std::move(origin_), std::move(transport_));
-    worker_.Bury(*this);
+    return Become();
+  }
+  if (state_ == State::kPeek &&
+      began_ + worker_.limits().handshake_deadline > worker_.loop().now()) {
+    deadline_.Set(began_ + worker_.limits().handshake_deadline);
     return;
   }
-  if (state_ == State::kPeek && began_ + kLimits.handshake_deadline > worker_.loop().now()) {
-    deadline_.Set(began_ + kLimits.handshake_deadline);
-    return;
+  if (state_ != State::kEnding) {
+    worker_.metrics().Reached(Limit::kHandshakeDeadline);
   }
   Close();
 }

@@ -6,6 +6,7 @@
 
 #include "proxy_agent/audit_trail.h"
 #include "proxy_agent/connection.h"
+#include "proxy_agent/peer_places.h"
 #include "proxy_agent/timer_queue.h"
 #include "proxy_agent/transport.h"
 
@@ -23,8 +24,6 @@ class Arrival final : public Connection, private Transport::Owner, private Deadl
   void Drain() override { Close(); }
   void End() override { Close(); }
 
-  // Enter hands an established connection to its protocol.
-  static void Enter(Worker& worker, Origin origin, std::unique_ptr<Transport> transport);
   // AdoptLocal takes a connection of the local application, which needs no handshake.
   static void AdoptLocal(Worker& worker, Origin origin, Fd socket);
 
@@ -38,6 +37,10 @@ class Arrival final : public Connection, private Transport::Owner, private Deadl
   void AdvanceHandshake();
   void AdvanceEnding();
   void Refuse();
+  // Become hands the connection to its protocol, if its peer may hold one more.
+  void Become();
+  static void Enter(Worker& worker, Origin origin, std::unique_ptr<Transport> transport,
+                    PeerPlaces::Place place);
   void Close();
 
   Worker& worker_;

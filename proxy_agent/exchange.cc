@@ -2,7 +2,6 @@
 #include "proxy_agent/exchange.h"
 
 #include "proxy_agent/http/head.h"
-#include "proxy_agent/limits.h"
 #include "proxy_agent/server_connection.h"
 #include "proxy_agent/worker.h"
 
@@ -70,15 +69,16 @@ void Exchange::Begin(ServerConnection& server, http::StreamId stream, http::Requ
   began_ = worker_.loop().now();
   registered_ = worker_.registry().Add(*this);
   user_handle_ = worker_.upstream_users().Add(*this);
-  if (!Canonicalize()) {
+  if (const authz::CanonicalError error = Canonicalize(); error != authz::CanonicalError::kNone) {
     worker_.metrics().canonical_errors.Add();
+    LogRefusal(authz::CanonicalErrorName(error));
     return Answer(400, "");
   }
   AwaitVerdict();
 }
 
 // The one form of the request for judging, routing, logging and forwarding.
-bool Exchange::Canonicalize() {
+authz::CanonicalError Exchange::Canonicalize() {
   const Door& door = *door_;
   const http::RequestHead& head = *head_;
   path_buffer_.resize(head.target.size());
@@ -86,7 +86,7 @@ bool Exchange::Canonicalize() {
       authz::CanonicalizePath(head.target, door.relaxations, path_buffer_);
   const authz::CanonicalHost host = authz::CanonicalizeHost(head.authority, host_buffer_);
   if (!target.ok() || !host.ok()) {
-    return false;
+    return target.ok() ? host.error : target.error;
   }
   query_.clear();
   if (target.has_query) {
@@ -94,7 +94,7 @@ bool Exchange::Canonicalize() {
     query_.resize(authz::CanonicalLimits::kQueryParametersMax);
     const authz::ParsedQuery parsed = authz::ParseQuery(target.query, query_buffer_, query_);
     if (!parsed.ok()) {
-      return false;
+      return parsed.error;
     }
     query_.resize(parsed.parameters.size());
   }
@@ -130,7 +130,23 @@ bool Exchange::Canonicalize() {
   } else if (server_->peer() != nullptr) {
     request_.caller = server_->peer()->id().str();
   }
-  return true;
+  return authz::CanonicalError::kNone;
+}
+
+// LogRefusal says in the log what the caller is not told: why a request gets no verdict, or why its
+// verdict does not count.
+void Exchange::LogRefusal(std::string_view reason) {
+  const std::string caller = PeerName(server_->origin(), server_->peer());
+  if (worker_.request_log().May(caller, worker_.loop().now())) {
+    worker_.request_log().Write("request refused",
+                                {{"reason", reason},
+                                 {"caller", caller},
+                                 {"service", door_->service},
+                                 {"port", door_->name},
+                                 {"method", RequestLog::Excerpt(head_->method)},
+                                 {"path", RequestLog::Excerpt(head_->target)},
+                                 {"host", RequestLog::Excerpt(head_->authority)}});
+  }
 }
 
 // AwaitVerdict asks for the verdict, which comes to OnVerdict: at once while the engine is in this
@@ -182,6 +198,7 @@ void Exchange::OnVerdict(authz::Verdict verdict) {
     return Deny(decision);
   }
   if (!recorded_.slot && door_->durability == audit::Durability::kStrict) {
+    LogRefusal("audit_ring_full");
     return Answer(503, "");  // What cannot be recorded does not pass.
   }
   if (reason_ == authz::Reason::kProbe) {

@@ -64,7 +64,8 @@ class Exchange final : private UpstreamUser, private Revisable, private Deadline
   };
 
   // exchange.cc: from the head to the verdict.
-  bool Canonicalize();
+  authz::CanonicalError Canonicalize();
+  void LogRefusal(std::string_view reason);
   void AwaitVerdict();
   authz::Verdict Judge();
   void OnVerdict(authz::Verdict verdict);
@@ -80,24 +81,30 @@ class Exchange final : private UpstreamUser, private Revisable, private Deadline
   bool RenewPermit();
   void ForwardRequest();
   http::OutgoingRequest MakeOutgoing() const;
-  bool MayTryAgain(UpstreamFailure failure, uint16_t status);
-  void TryAgainOrFail(UpstreamFailure failure);
-  void TryAgain();
   void CreditRequest();
   void CreditResponse();
   void OnConnected() override;
-  void OnConnectFailed(UpstreamFailure failure) override;
   void OnResponse(http::ClientEvent& event) override;
-  void OnUpstreamLost(UpstreamFailure failure) override;
   void OnUpstreamDrained() override;
-  void OnUpstreamCut(CutReason reason) override;
   void OnResponseHead(http::ClientEvent& event);
   void OnSwitched(http::ClientEvent& event);
   void EndResponse();
   void Supersede(const authz::Decision& decision, CutReason reason);
   void Revise(const Change& change) override;
+
+  // exchange_failure.cc: how tries fail, and what is done then.
+  void OnConnectFailed(UpstreamFailure failure, std::string_view cause) override;
+  void OnUpstreamLost(UpstreamFailure failure, std::string_view cause) override;
+  void OnUpstreamCut(CutReason reason) override;
+  bool MayTryAgain(UpstreamFailure failure, uint16_t status);
+  void TryAgainOrFail(UpstreamFailure failure, std::string_view cause);
+  void TryAgain();
+  void CountFailure(UpstreamFailure failure);
+  // LogFailure says in the log why the caller gets an answer of ours.
+  void LogFailure(UpstreamFailure failure, std::string_view cause);
   void OnDeadline(Deadline& which) override;
   void Progress();
+  void CountDeadline(const Deadline& which);
 
   // Ends.
   void Answer(int status, std::string_view body, CutReason cut = CutReason::kNone);

@@ -3,7 +3,6 @@
 
 #include "proxy_agent/exchange.h"
 #include "proxy_agent/http/head.h"
-#include "proxy_agent/limits.h"
 #include "proxy_agent/server_connection.h"
 #include "proxy_agent/worker.h"
 
@@ -12,28 +11,12 @@ namespace {
 
 // How long a client that expects 100-continue is kept waiting for an upstream that says nothing.
 constexpr std::chrono::seconds kContinueWait{1};
-// A pooled connection may have been closed by its peer a moment ago; so many of them in a row say
-// that something else is wrong.
-constexpr uint32_t kStaleTriesMax = 3;
-
-int StatusOfFailure(UpstreamFailure failure) {
-  switch (failure) {
-    case UpstreamFailure::kReset:
-    case UpstreamFailure::kTruncated:
-    case UpstreamFailure::kProtocol:
-      return 502;
-    case UpstreamFailure::kTimeout:
-      return 504;
-    default:
-      return 503;
-  }
-}
 
 // What the other side may send now, given what waits already and what it was told before.
-size_t CreditFor(size_t unsent, size_t promised) {
+size_t CreditFor(size_t unsent, size_t promised, size_t out_bytes_max) {
   const size_t taken = unsent + promised;
-  const size_t room = taken < kLimits.out_bytes_max ? kLimits.out_bytes_max - taken : 0;
-  return room >= kLimits.out_bytes_max / 4 ? room : 0;
+  const size_t room = taken < out_bytes_max ? out_bytes_max - taken : 0;
+  return room >= out_bytes_max / 4 ? room : 0;
 }
 
 }  // namespace
@@ -46,12 +29,15 @@ bool Exchange::ChooseRoute() {
     case RouteMatch::Result::kRule:
       break;
     case RouteMatch::Result::kNoRule:
+      LogRefusal("no_rule_of_the_route_matches");
       AnswerWithDecision(404);
       return false;
     case RouteMatch::Result::kAmbiguous:
+      LogRefusal("ambiguous_field");
       AnswerWithDecision(400);
       return false;
     case RouteMatch::Result::kFault:
+      LogRefusal("matcher_fault");
       AnswerWithDecision(500);
       return false;
   }
@@ -91,7 +77,9 @@ void Exchange::AwaitUpstream() {
   attempt_.sent = false;
   UpstreamTarget target{.alpn = kAlpnHttp1};
   if (!ChooseUpstream(target)) {
-    return TryAgainOrFail(UpstreamFailure::kNoEndpoint);
+    CountFailure(UpstreamFailure::kNoEndpoint);
+    return TryAgainOrFail(UpstreamFailure::kNoEndpoint,
+                          "the service has no endpoint that is known");
   }
   upstream_text_ = target.address->text();
   if (rule_ != nullptr && rule_->timeouts.attempt.count() > 0) {
@@ -100,9 +88,10 @@ void Exchange::AwaitUpstream() {
   Progress();
   StatusOr<UpstreamConnection*> acquired = worker_.pool().Acquire(target, user_handle_);
   if (!acquired.ok()) {
-    return OnConnectFailed(absl::IsResourceExhausted(acquired.status())
-                               ? UpstreamFailure::kOverload
-                               : UpstreamFailure::kConnect);
+    const bool ours = absl::IsResourceExhausted(acquired.status());
+    const UpstreamFailure failure = ours ? UpstreamFailure::kOverload : UpstreamFailure::kConnect;
+    CountFailure(failure);
+    return OnConnectFailed(failure, Message(acquired.status()));
   }
   attempt_.connection = *acquired;
   if (attempt_.connection->connected()) {
@@ -158,7 +147,7 @@ void Exchange::ForwardRequest() {
   attempt_.permit.reset();
   if (!attempt_.connection->Forward(std::move(permit), MakeOutgoing(),
                                     has_body ? http::End::kNo : http::End::kYes)) {
-    return TryAgainOrFail(UpstreamFailure::kReset);
+    return TryAgainOrFail(UpstreamFailure::kReset, "the permit was stale");
   }
   state_ = State::kForwarded;
   attempt_.sent = true;
@@ -186,7 +175,9 @@ void Exchange::CreditRequest() {
       state_ == State::kAwaitUpstream) {
     return;
   }
-  if (const size_t more = CreditFor(attempt_.connection->unsent_bytes(), credit_out_); more > 0) {
+  if (const size_t more = CreditFor(attempt_.connection->unsent_bytes(), credit_out_,
+                                    worker_.limits().out_bytes_max);
+      more > 0) {
     credit_out_ += more;
     server_->Credit(stream_, more);
   }
@@ -196,7 +187,9 @@ void Exchange::CreditResponse() {
   if (attempt_.connection == nullptr || state_ == State::kAwaitUpstream) {
     return;
   }
-  if (const size_t more = CreditFor(server_->unsent_bytes(), response_credit_out_); more > 0) {
+  if (const size_t more =
+          CreditFor(server_->unsent_bytes(), response_credit_out_, worker_.limits().out_bytes_max);
+      more > 0) {
     response_credit_out_ += more;
     attempt_.connection->CreditResponse(more);
   }
@@ -215,7 +208,8 @@ void Exchange::OnRequestBody(std::string_view data) {
   }
   if (replayable_ && !tunnel_) {
     replay_.append(data);
-    if (replay_.size() > kLimits.replay_bytes_max) {
+    if (replay_.size() > worker_.limits().replay_bytes_max) {
+      worker_.metrics().Reached(Limit::kReplayBytes);
       replayable_ = false;
       replay_ = std::string();
     }
@@ -329,98 +323,6 @@ void Exchange::EndResponse() {
   Finish(CutReason::kNone);
 }
 
-void Exchange::OnConnectFailed(UpstreamFailure failure) {
-  attempt_.connection = nullptr;
-  BlameEndpoint();
-  TryAgainOrFail(failure);
-}
-
-void Exchange::OnUpstreamLost(UpstreamFailure failure) {
-  attempt_.connection = nullptr;
-  if (head_sent_) {
-    return Finish(CutReason::kUpstreamGone);
-  }
-  if (!stale_) {  // A pooled connection ends when its peer finds it idle too long.
-    BlameEndpoint();
-  }
-  TryAgainOrFail(failure);
-}
-
-void Exchange::OnUpstreamCut(CutReason reason) {
-  attempt_.connection = nullptr;
-  if (head_sent_) {
-    return Finish(reason);
-  }
-  TryAgainOrFail(UpstreamFailure::kReset);
-}
-
-// A request is sent again only if no byte of it can have had an effect: it did not leave, or its
-// method is idempotent.
-bool Exchange::MayTryAgain(UpstreamFailure failure, uint16_t status) {
-  const bool reset = failure == UpstreamFailure::kReset;
-  if (reset && stale_ && replayable_ && IsIdempotent(head_->method) &&
-      stale_tries_ < kStaleTriesMax) {
-    ++stale_tries_;
-    --attempt_.number;
-    return true;
-  }
-  if (rule_ == nullptr) {
-    return false;
-  }
-  AttemptOutcome outcome{.status = status,
-                         .bytes_sent = attempt_.sent,
-                         .response_forwarded = head_sent_,
-                         .body_available = replayable_,
-                         .tries = attempt_.number};
-  switch (failure) {
-    case UpstreamFailure::kNone:
-      outcome.failure = AttemptFailure::kStatus;
-      break;
-    case UpstreamFailure::kReset:
-      outcome.failure = AttemptFailure::kResetBeforeResponse;
-      break;
-    case UpstreamFailure::kTimeout:
-      outcome.failure = AttemptFailure::kTryTimeout;
-      break;
-    case UpstreamFailure::kTruncated:
-    case UpstreamFailure::kProtocol:
-      outcome.failure = AttemptFailure::kResetInResponse;
-      break;
-    case UpstreamFailure::kConnect:
-    case UpstreamFailure::kHandshake:
-      outcome.failure = AttemptFailure::kConnectFailure;
-      break;
-    case UpstreamFailure::kNoEndpoint:
-    case UpstreamFailure::kOverload:
-      return false;
-  }
-  if (rule_->retry.Judge(head_->method, outcome) != RetryVerdict::kRetry) {
-    return false;
-  }
-  if (!worker_.router().TryRetry(routes_.get(), *door_, *rule_, worker_.loop().now())) {
-    worker_.metrics().retries_over_budget.Add();
-    return false;
-  }
-  return true;
-}
-
-void Exchange::TryAgainOrFail(UpstreamFailure failure) {
-  DropUpstream();
-  try_deadline_.Clear();
-  if (!MayTryAgain(failure, 0)) {
-    return AnswerWithDecision(StatusOfFailure(failure));
-  }
-  TryAgain();
-}
-
-// Each try has a verdict and a permit of its own.
-void Exchange::TryAgain() {
-  worker_.metrics().retries.Add();
-  if (RenewPermit()) {
-    AwaitUpstream();
-  }
-}
-
 void Exchange::Revise(const Change& change) {
   if (state_ == State::kDone) {
     return;
@@ -450,31 +352,6 @@ void Exchange::Supersede(const authz::Decision& decision, CutReason reason) {
   recorded_ = std::move(denied);
   reason_ = decision.reason;
   Cut(reason);
-}
-
-// Without a Route's time a request lives as long as something moves; so does a tunnel.
-void Exchange::Progress() {
-  if (rule_ == nullptr || tunnel_) {
-    request_deadline_.Set(worker_.loop().now() + kLimits.idle_deadline);
-  }
-}
-
-void Exchange::OnDeadline(Deadline& which) {
-  if (&which == &continue_deadline_) {
-    hold_body_ = false;
-    return CreditRequest();
-  }
-  if (head_sent_) {
-    return Finish(CutReason::kDeadline);
-  }
-  worker_.metrics().upstream_failures[static_cast<size_t>(UpstreamFailure::kTimeout)].Add();
-  if (request_ended_ || state_ == State::kAwaitUpstream) {  // Else the caller may be the slow one.
-    BlameEndpoint();
-  }
-  if (&which == &try_deadline_) {
-    return TryAgainOrFail(UpstreamFailure::kTimeout);
-  }
-  AnswerWithDecision(504);
 }
 
 }  // namespace countersign::proxy

@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "proxy_agent/endpoint_names.h"
+#include "proxy_agent/limits.h"
 
 namespace countersign::proxy {
 
@@ -26,6 +27,7 @@ struct InstanceOptions {
   // without: the next SVID waits behind it.
   std::chrono::milliseconds names_patience{2'000};
   EndpointNames::Lookup lookup = &EndpointNames::SystemLookup;
+  ProxyLimits limits = {};
 };
 
 // AddOverride reads "NAME=VALUE" into one of the maps; a second value for a name is an error.

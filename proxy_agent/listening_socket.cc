@@ -7,7 +7,6 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#include "proxy_agent/limits.h"
 #include "proxy_agent/worker.h"
 
 namespace countersign::proxy {
@@ -33,11 +32,12 @@ void ListeningSocket::Stop() {
 }
 
 void ListeningSocket::OnEvents(uint32_t /*events*/) {
-  for (size_t i = 0; i < kLimits.accepts_per_turn_max && socket_.valid(); ++i) {
+  for (size_t i = 0; i < worker_.limits().accepts_per_turn_max && socket_.valid(); ++i) {
     if (!AcceptOne()) {
       return;
     }
   }
+  worker_.metrics().Reached(Limit::kAcceptsPerTurn);  // Level-triggered: the next batch goes on.
 }
 
 bool ListeningSocket::AcceptOne() {
@@ -47,8 +47,7 @@ bool ListeningSocket::AcceptOne() {
                       SOCK_NONBLOCK | SOCK_CLOEXEC));
   if (!accepted.valid()) {
     if (errno == EMFILE || errno == ENFILE) {
-      DropOne();
-      return true;
+      return DropOne();
     }
     return errno == ECONNABORTED || errno == EINTR;
   }
@@ -63,12 +62,17 @@ bool ListeningSocket::AcceptOne() {
 }
 
 // Without a free descriptor the connection would wait unanswered and wake us without end.
-void ListeningSocket::DropOne() {
+bool ListeningSocket::DropOne() {
   spare_.Reset();
   Fd dropped(accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  const bool was_there = dropped.valid();
   dropped.Reset();
   spare_ = Fd(open("/dev/null", O_RDONLY | O_CLOEXEC));
-  worker_.metrics().closed_over_limit.Add();
+  if (was_there) {  // The kernel asks for a descriptor before it looks for a connection.
+    worker_.metrics().closed_over_limit.Add();
+    worker_.metrics().Reached(Limit::kDescriptors);
+  }
+  return was_there;
 }
 
 }  // namespace countersign::proxy

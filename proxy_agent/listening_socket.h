@@ -26,7 +26,7 @@ class ListeningSocket final : public Mortal, private EventHandler {
   void OnEvents(uint32_t events) override;
   // Accept takes one connection; false if there is none.
   bool AcceptOne();
-  void DropOne();
+  bool DropOne();
 
   Worker& worker_;
   ListenerSet::Entry entry_;

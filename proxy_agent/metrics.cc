@@ -160,11 +160,16 @@ void RenderConnections(Writer& out) {
     out.Counter(Label("reason", CutReasonName(static_cast<CutReason>(i))),
                 [&](const WorkerMetrics& w) { return w.cut[i].value(); });
   }
-  out.Family("closed_at_accept", "counter", "Connections closed before a byte was read.");
+  out.Family("closed_at_accept", "counter", "Connections refused before a request.");
   out.Counter(Label("reason", "not_ready"),
               [](const WorkerMetrics& w) { return w.closed_not_ready.value(); });
   out.Counter(Label("reason", "over_limit"),
               [](const WorkerMetrics& w) { return w.closed_over_limit.value(); });
+  out.Family("limit_reached", "counter", "How often each bound of the data path was reached.");
+  for (size_t i = 0; i < kLimitCount; ++i) {
+    out.Counter(Label("limit", LimitName(static_cast<Limit>(i))),
+                [&](const WorkerMetrics& w) { return w.limits_reached[i].value(); });
+  }
 }
 
 void RenderTls(Writer& out) {

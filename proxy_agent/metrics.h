@@ -13,6 +13,7 @@
 #include "identity/verify_error.h"
 #include "proxy_agent/door.h"
 #include "proxy_agent/http/error.h"
+#include "proxy_agent/limits.h"
 #include "proxy_agent/tls_engine.h"
 
 namespace countersign::proxy {
@@ -87,7 +88,7 @@ struct WorkerMetrics {
   Counters<kCutReasonCount> cut;
   Counter closed_not_ready;
   Counter closed_over_limit;
-  Counter head_timeouts;
+  Counters<kLimitCount> limits_reached;
   Counter rejudged;
   Gauge config_version;
   std::array<Counter, kDirections> tunnel_bytes_in;
@@ -97,6 +98,8 @@ struct WorkerMetrics {
   Gauge audit_recorded;
   Gauge audit_dropped;
   Gauge audit_refused;
+
+  void Reached(Limit limit) { limits_reached[static_cast<size_t>(limit)].Add(); }
 };
 
 // MetricsFacts is what is not counted by workers.

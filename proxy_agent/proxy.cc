@@ -37,6 +37,7 @@ StatusOr<std::unique_ptr<Proxy>> Proxy::Create(InstanceOptions options, const Cl
     ASSIGN_OR_RETURN(std::unique_ptr<Worker> worker,
                      Worker::Create({.index = i,
                                      .workers = count,
+                                     .limits = proxy->options_.limits,
                                      .recorder = {.name = Concat(proxy->options_.name, "-", i),
                                                   .ring_bytes = proxy->options_.audit_ring_bytes}},
                                     proxy->snapshots_, clock));

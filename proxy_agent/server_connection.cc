@@ -2,15 +2,15 @@
 
 #include "proxy_agent/http/forward_edits.h"
 #include "proxy_agent/lifetime.h"
-#include "proxy_agent/limits.h"
 #include "proxy_agent/worker.h"
 
 namespace countersign::proxy {
 
 ServerConnection::ServerConnection(Worker& worker, Origin origin,
-                                   std::unique_ptr<Transport> transport)
+                                   std::unique_ptr<Transport> transport, PeerPlaces::Place place)
     : worker_(worker),
       origin_(std::move(origin)),
+      place_(std::move(place)),
       transport_(std::move(transport)),
       codec_(http::MakeHttp1ServerCodec(worker.http_limits(), worker.heads(),
                                         http::UnderscoreNames::kRefuse)),
@@ -78,7 +78,7 @@ void ServerConnection::AdvanceOpen() {
       return;
     }
   }
-  size_t budget = kLimits.turn_bytes_max;
+  size_t budget = worker_.limits().turn_bytes_max;
   while (state_ == State::kOpen && held_.empty() && !input_ended_ && !Crammed() &&
          transport_->MayRead()) {
     const std::span<char> scratch = worker_.io().plain_scratch();
@@ -95,6 +95,7 @@ void ServerConnection::AdvanceOpen() {
       break;
     }
     if (got >= budget) {
+      worker_.metrics().Reached(Limit::kTurnBytes);
       worker_.loop().InTurn(turn_);
       break;
     }
@@ -181,6 +182,14 @@ void ServerConnection::EndExchange() {
 
 void ServerConnection::RefuseMalformed(http::HttpError error) {
   worker_.metrics().http_errors[static_cast<size_t>(error)].Add();
+  const std::string caller = PeerName(origin_, peer());
+  if (worker_.request_log().May(caller, worker_.loop().now())) {
+    worker_.request_log().Write("request refused", {{"reason", http::HttpErrorName(error)},
+                                                    {"caller", caller},
+                                                    {"service", door().service},
+                                                    {"port", door().name},
+                                                    {"status", http::StatusOf(error)}});
+  }
   if (codec_->MayRefuse()) {
     // Also while an exchange waits for its upstream: it is cut off, the client learns why.
     codec_->SendError(http::StatusOf(error), {}, {}, *this);
@@ -219,16 +228,19 @@ void ServerConnection::SetDeadline() {
   if (codec_->InHead()) {
     if (!in_head_) {
       in_head_ = true;  // The whole head has one deadline, however it dribbles in.
-      deadline_.Set(worker_.loop().now() + kLimits.head_deadline);
+      deadline_.Set(worker_.loop().now() + worker_.limits().head_deadline);
     }
     return;
   }
   if (!deadline_.set()) {
-    // Who shows no identity and asks nothing holds a place for nobody; nor does a probe.
-    const bool unknown = peer() == nullptr && !origin_.local.has_value() &&
-                         (!asked_ || door().tls == authz::PortTls::kMesh);
-    deadline_.Set(worker_.loop().now() + (unknown ? kLimits.head_deadline : kLimits.idle_deadline));
+    const ProxyLimits& limits = worker_.limits();
+    deadline_.Set(worker_.loop().now() + (Unknown() ? limits.head_deadline : limits.idle_deadline));
   }
+}
+
+bool ServerConnection::Unknown() const {
+  return peer() == nullptr && !origin_.local.has_value() &&
+         (!asked_ || door().tls == authz::PortTls::kMesh);
 }
 
 void ServerConnection::OnDeadline(Deadline& which) {
@@ -240,12 +252,14 @@ void ServerConnection::OnDeadline(Deadline& which) {
     return Drain();
   }
   if (state_ == State::kLingering) {
+    worker_.metrics().Reached(Limit::kLingerDeadline);
     return Close();
   }
   if (in_head_) {
-    worker_.metrics().head_timeouts.Add();
+    worker_.metrics().Reached(Limit::kHeadDeadline);
     return RefuseMalformed(http::HttpError::kHeadTimeout);
   }
+  worker_.metrics().Reached(Unknown() ? Limit::kHeadDeadline : Limit::kIdleDeadline);
   worker_.metrics().cut[static_cast<size_t>(CutReason::kIdle)].Add();
   Linger();
 }
@@ -303,7 +317,7 @@ void ServerConnection::Linger() {
   state_ = State::kLingering;
   held_ = std::string();
   transport_->FinishWrites();
-  deadline_.Set(worker_.loop().now() + kLimits.linger_deadline);
+  deadline_.Set(worker_.loop().now() + worker_.limits().linger_deadline);
   worker_.loop().InTurn(turn_);
 }
 
@@ -311,7 +325,7 @@ void ServerConnection::AdvanceLingering() {
   if (transport_->broken() || (!waits_for_peer_ && transport_->writes_finished())) {
     return Close();
   }
-  for (size_t dropped = 0; dropped < kLimits.turn_bytes_max;) {
+  for (size_t dropped = 0; dropped < worker_.limits().turn_bytes_max;) {
     const std::span<char> scratch = worker_.io().plain_scratch();
     size_t got = 0;
     const Transport::Io io = transport_->Read(scratch, got);

@@ -12,6 +12,7 @@
 #include "proxy_agent/connection.h"
 #include "proxy_agent/exchange.h"
 #include "proxy_agent/http/codec.h"
+#include "proxy_agent/peer_places.h"
 #include "proxy_agent/registry.h"
 #include "proxy_agent/timer_queue.h"
 #include "proxy_agent/transport.h"
@@ -29,7 +30,8 @@ class ServerConnection final : public Connection,
                                private http::ByteSink {
  public:
   // The transport is established: after TLS, or plain.
-  ServerConnection(Worker& worker, Origin origin, std::unique_ptr<Transport> transport);
+  ServerConnection(Worker& worker, Origin origin, std::unique_ptr<Transport> transport,
+                   PeerPlaces::Place place);
   ~ServerConnection() override;
   void Begin() { Advance(); }
 
@@ -80,6 +82,8 @@ class ServerConnection final : public Connection,
   void OnInputEnd(Transport::Io how);
   void RefuseMalformed(http::HttpError error);
   void SetDeadline();
+  // Unknown: who shows no identity and asks nothing holds a place for nobody; nor does a probe.
+  bool Unknown() const;
   // Cut ends everything at once, with the reason for the record.
   void Cut(CutReason reason);
   void Linger();
@@ -87,6 +91,7 @@ class ServerConnection final : public Connection,
 
   Worker& worker_;
   Origin origin_;
+  PeerPlaces::Place place_;
   State state_ = State::kOpen;
   std::unique_ptr<Transport> transport_;
   std::unique_ptr<http::ServerCodec> codec_;

@@ -7,8 +7,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "proxy_agent/limits.h"
-
 namespace countersign::proxy {
 namespace {
 
@@ -115,7 +113,7 @@ void TlsCallbacks::OnMessage(int write, int /*version*/, int content_type, const
   const unsigned char type = *static_cast<const unsigned char*>(bytes);
   if (type == SSL3_MT_KEY_UPDATE || type == SSL3_MT_NEWSESSION_TICKET) {
     TlsEngine& engine = EngineOf(ssl);
-    if (++engine.key_updates_ > kLimits.key_updates_max) {
+    if (++engine.key_updates_ > engine.key_updates_max_) {
       engine.failure_ = TlsFailure::kKeyUpdates;
     }
   }

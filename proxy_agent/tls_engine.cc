@@ -31,12 +31,13 @@ std::string_view TlsFailureName(TlsFailure failure) {
 }
 
 TlsEngine::TlsEngine(std::shared_ptr<const TlsContext> context, const Clock& clock, BlockChain& out,
-                     std::optional<identity::SpiffeId> expected_peer)
+                     std::optional<identity::SpiffeId> expected_peer, uint32_t key_updates_max)
     : context_(std::move(context)),
       clock_(clock),
       out_(out),
       expected_peer_(std::move(expected_peer)),
-      ssl_(SSL_new(context_->handle())) {
+      ssl_(SSL_new(context_->handle())),
+      key_updates_max_(key_updates_max) {
   CHECK(ssl_ != nullptr);  // Out of memory.
   TlsCallbacks::Attach(ssl_, *this);
   if (context_->options().role == TlsRole::kServer) {

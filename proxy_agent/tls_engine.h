@@ -42,9 +42,10 @@ class TlsEngine {
     kFailed,     // failure() says why. What is in `out` (an alert) may still be sent.
   };
 
-  // With `expected_peer`, a client refuses every other SPIFFE ID inside the handshake.
+  // With `expected_peer`, a client refuses every other SPIFFE ID inside the handshake. A peer that
+  // asks for new keys, or sends tickets, more than `key_updates_max` times is cut.
   TlsEngine(std::shared_ptr<const TlsContext> context, const Clock& clock, BlockChain& out,
-            std::optional<identity::SpiffeId> expected_peer);
+            std::optional<identity::SpiffeId> expected_peer, uint32_t key_updates_max);
   TlsEngine(const TlsEngine&) = delete;
   TlsEngine& operator=(const TlsEngine&) = delete;
   ~TlsEngine();
@@ -90,6 +91,7 @@ class TlsEngine {
   bool established_ = false;
   bool close_notify_sent_ = false;
   bool wants_input_ = false;
+  const uint32_t key_updates_max_;
   uint32_t key_updates_ = 0;
   TlsFailure failure_ = TlsFailure::kNone;
   std::optional<identity::VerifyError> verify_error_;

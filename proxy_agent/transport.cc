@@ -7,7 +7,7 @@
 
 #include <array>
 
-#include "proxy_agent/limits.h"
+#include "proxy_agent/metrics.h"
 
 namespace countersign::proxy {
 
@@ -18,7 +18,7 @@ Transport::Transport(WorkerIo& io, Fd fd, Connected connected)
       sealed_(io.blocks),
       flush_(*this),
       wake_(*this),
-      out_bytes_max_(kLimits.out_bytes_max),
+      out_bytes_max_(io.limits.out_bytes_max),
       connected_(connected == Connected::kYes),
       writable_(connected_) {}
 
@@ -30,7 +30,8 @@ Status Transport::Start() {
 
 void Transport::StartTls(std::shared_ptr<const TlsContext> context,
                          std::optional<identity::SpiffeId> expected_peer) {
-  tls_.emplace(std::move(context), io_.clock, sealed_, std::move(expected_peer));
+  tls_.emplace(std::move(context), io_.clock, sealed_, std::move(expected_peer),
+               io_.limits.key_updates_max);
 }
 
 void Transport::OnEvents(uint32_t events) {
@@ -62,6 +63,7 @@ Transport::Io Transport::Connect() {
   socklen_t size = sizeof(error);
   if (getsockopt(fd_.get(), SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0) {
     Break();
+    connect_error_ = error;
     return Io::kCut;
   }
   connected_ = true;
@@ -154,6 +156,9 @@ Transport::Io Transport::ReadTls(std::span<char> into, size_t& got) {
       return Io::kOk;
     }
     if (io != TlsEngine::Io::kWantInput) {
+      if (tls_->failure() == TlsFailure::kKeyUpdates) {
+        io_.metrics.Reached(Limit::kKeyUpdates);
+      }
       return io == TlsEngine::Io::kClosed ? Io::kEnd : Io::kCut;
     }
     tls_->Settle();
@@ -169,7 +174,7 @@ Transport::Io Transport::ReadTls(std::span<char> into, size_t& got) {
 
 Transport::Io Transport::Drop() {
   Io io = Io::kOk;
-  for (size_t dropped = 0; io == Io::kOk && dropped < kLimits.turn_bytes_max;) {
+  for (size_t dropped = 0; io == Io::kOk && dropped < io_.limits.turn_bytes_max;) {
     size_t got = 0;
     io = Receive(io_.sealed_scratch(), got);
     dropped += got;
@@ -181,7 +186,11 @@ void Transport::Write(std::string_view bytes) {
   if (broken_ || finish_ || bytes.empty()) {
     return;
   }
+  const bool was_full = Full();
   out_.Append(bytes);
+  if (Full() && !was_full) {
+    io_.metrics.Reached(Limit::kOutBytes);
+  }
   io_.loop.AtFlush(flush_);
 }
 

@@ -76,6 +76,8 @@ class Transport final : public Mortal, private EventHandler, private Turn::Owner
   bool readable() const { return readable_; }
   bool broken() const { return broken_; }
   bool hung_up() const { return hung_up_; }
+  // connect_error is the errno of a Connect that failed.
+  int connect_error() const { return connect_error_; }
   int fd() const { return fd_.get(); }
   TlsEngine* tls() { return tls_ ? &*tls_ : nullptr; }
   const TlsEngine* tls() const { return tls_ ? &*tls_ : nullptr; }
@@ -104,6 +106,7 @@ class Transport final : public Mortal, private EventHandler, private Turn::Owner
   size_t out_bytes_max_;
   uint64_t bytes_in_ = 0;
   uint64_t bytes_out_ = 0;
+  int connect_error_ = 0;
   bool connected_;
   bool readable_ = true;  // Until the kernel says otherwise.
   bool writable_ = true;

@@ -1,6 +1,5 @@
 #include "proxy_agent/tunnel.h"
 
-#include "proxy_agent/limits.h"
 #include "proxy_agent/worker.h"
 
 namespace countersign::proxy {
@@ -19,9 +18,11 @@ const identity::VerifiedPeer* PeerOf(const Transport& transport) {
 
 }  // namespace
 
-Tunnel::Tunnel(Worker& worker, Origin origin, std::unique_ptr<Transport> caller)
+Tunnel::Tunnel(Worker& worker, Origin origin, std::unique_ptr<Transport> caller,
+               PeerPlaces::Place place)
     : worker_(worker),
       origin_(std::move(origin)),
+      place_(std::move(place)),
       caller_(std::move(caller)),
       began_(worker.loop().now()),
       turn_(*this),
@@ -105,27 +106,48 @@ void Tunnel::DialNext() {
     address = &cluster.endpoints[tried_.back()].address;
   }
   if (address == nullptr) {
-    worker_.metrics().upstream_failures[static_cast<size_t>(UpstreamFailure::kNoEndpoint)].Add();
-    return Close(CutReason::kUpstreamGone);
+    return Fail(UpstreamFailure::kNoEndpoint, "the service has no endpoint that is known");
   }
   upstream_text_ = address->text();
+  waiting_.reset();
+  if (std::optional<Waiting::Place> waiting = worker_.waiting().Take()) {
+    waiting_.emplace(*std::move(waiting));
+  } else {
+    worker_.metrics().Reached(Limit::kWaiting);
+    return Fail(UpstreamFailure::kOverload, "too many connections are being made already");
+  }
   StatusOr<Fd> socket = Dial(*address);
   if (!socket.ok()) {
-    return NextEndpointOrClose(UpstreamFailure::kConnect);
+    return NextEndpointOrClose(UpstreamFailure::kConnect, Message(socket.status()));
   }
   worker_.metrics().upstream_opened.Add();
   state_ = State::kConnecting;
   upstream_ =
       std::make_unique<Transport>(worker_.io(), *std::move(socket), Transport::Connected::kNotYet);
-  deadline_.Set(worker_.loop().now() + kLimits.connect_deadline);
+  deadline_.Set(worker_.loop().now() + worker_.limits().connect_deadline);
   upstream_->set_owner(this);
-  if (!upstream_->Start().ok()) {
-    NextEndpointOrClose(UpstreamFailure::kConnect);
+  if (const Status started = upstream_->Start(); !started.ok()) {
+    NextEndpointOrClose(UpstreamFailure::kConnect, Message(started));
   }
 }
 
-void Tunnel::NextEndpointOrClose(UpstreamFailure failure) {
+void Tunnel::Fail(UpstreamFailure failure, std::string_view cause) {
   worker_.metrics().upstream_failures[static_cast<size_t>(failure)].Add();
+  const std::string caller = PeerName(origin_, PeerOf(*caller_));
+  if (worker_.request_log().May(caller, worker_.loop().now())) {
+    worker_.request_log().Write("connection not forwarded",
+                                {{"reason", UpstreamFailureName(failure)},
+                                 {"cause", cause},
+                                 {"upstream", upstream_text_},
+                                 {"caller", caller},
+                                 {"service", origin_.door->service},
+                                 {"port", origin_.door->name},
+                                 {"decision", audit::DecisionIdText(recorded_.id)}});
+  }
+  Close(CutReason::kUpstreamGone);
+}
+
+void Tunnel::NextEndpointOrClose(UpstreamFailure failure, std::string_view cause) {
   if (upstream_ != nullptr) {
     upstream_->Close();
     worker_.loop().Bury(std::move(upstream_));
@@ -135,10 +157,11 @@ void Tunnel::NextEndpointOrClose(UpstreamFailure failure) {
     const Cluster& cluster = door.clusters.front();
     worker_.router().OnFailure(cluster, tried_.back(), worker_.loop().now());
     if (tried_.size() < cluster.endpoints.size()) {
+      worker_.metrics().upstream_failures[static_cast<size_t>(failure)].Add();
       return DialNext();
     }
   }
-  Close(CutReason::kUpstreamGone);
+  Fail(failure, cause);
 }
 
 void Tunnel::Advance() {
@@ -168,13 +191,15 @@ void Tunnel::AdvanceUpstream() {
     }
     const std::shared_ptr<const OwnIdentity>& identity = worker_.snapshot().identity;
     if (io != Transport::Io::kOk || identity == nullptr) {
-      return NextEndpointOrClose(UpstreamFailure::kConnect);
+      const Status error =
+          ErrnoError(upstream_->connect_error(), Concat("connect to ", upstream_text_));
+      return NextEndpointOrClose(UpstreamFailure::kConnect, Message(error));
     }
     if (door.direction == Direction::kOutbound) {
       upstream_->StartTls(identity->client_tcp(), door.callee);
     }
     state_ = State::kHandshaking;
-    deadline_.Set(worker_.loop().now() + kLimits.handshake_deadline);
+    deadline_.Set(worker_.loop().now() + worker_.limits().handshake_deadline);
   }
   const Transport::Io io = upstream_->Handshake();
   if (io == Transport::Io::kWouldBlock) {
@@ -188,7 +213,7 @@ void Tunnel::AdvanceUpstream() {
                              : io == Transport::Io::kOk ? TlsFailure::kAlpn
                                                         : tls->failure();
       metrics.handshake_failures[static_cast<size_t>(why)].Add();
-      return NextEndpointOrClose(UpstreamFailure::kHandshake);
+      return NextEndpointOrClose(UpstreamFailure::kHandshake, TlsFailureName(why));
     }
     metrics.handshakes.Add();
     SetExpiry(*upstream_);
@@ -208,10 +233,11 @@ void Tunnel::Forward(authz::Permit permit) {
     return Close(CutReason::kPolicyChanged);
   }
   state_ = State::kOpen;
+  waiting_.reset();
   if (!tried_.empty()) {
     worker_.router().OnSuccess(origin_.door->clusters.front(), tried_.back());
   }
-  deadline_.Set(worker_.loop().now() + kLimits.idle_deadline);
+  deadline_.Set(worker_.loop().now() + worker_.limits().idle_deadline);
   Relay();
 }
 
@@ -233,7 +259,7 @@ void Tunnel::Relay() {
 }
 
 bool Tunnel::Pump(Transport& from, Transport& to, bool& ended, uint64_t& bytes) {
-  size_t budget = kLimits.turn_bytes_max;
+  size_t budget = worker_.limits().turn_bytes_max;
   while (!ended && !to.Full() && from.MayRead()) {
     const std::span<char> scratch = worker_.io().plain_scratch();
     size_t got = 0;
@@ -252,8 +278,9 @@ bool Tunnel::Pump(Transport& from, Transport& to, bool& ended, uint64_t& bytes) 
     }
     bytes += got;
     to.Write({scratch.data(), got});
-    deadline_.Set(worker_.loop().now() + kLimits.idle_deadline);
+    deadline_.Set(worker_.loop().now() + worker_.limits().idle_deadline);
     if (got >= budget) {
+      worker_.metrics().Reached(Limit::kTurnBytes);
       worker_.loop().InTurn(turn_);
       break;
     }
@@ -283,10 +310,13 @@ void Tunnel::OnDeadline(Deadline& which) {
   }
   switch (state_) {
     case State::kConnecting:
-      return NextEndpointOrClose(UpstreamFailure::kConnect);
+      worker_.metrics().Reached(Limit::kConnectDeadline);
+      return NextEndpointOrClose(UpstreamFailure::kConnect, "not connected in time");
     case State::kHandshaking:
-      return NextEndpointOrClose(UpstreamFailure::kHandshake);
+      worker_.metrics().Reached(Limit::kHandshakeDeadline);
+      return NextEndpointOrClose(UpstreamFailure::kHandshake, "handshake not over in time");
     case State::kOpen:
+      worker_.metrics().Reached(Limit::kIdleDeadline);
       return Close(CutReason::kIdle);
     case State::kClosed:
       return;
@@ -347,6 +377,7 @@ void Tunnel::Close(CutReason reason) {
                             .upstream = upstream_text_,
                             .cut = reason},
                            worker_.loop().wall_now());
+  waiting_.reset();
   deadline_.Clear();
   expiry_.Clear();
   caller_->Close();

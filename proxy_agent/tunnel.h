@@ -10,9 +10,11 @@
 #include "authz/engine/authorizer.h"
 #include "proxy_agent/audit_trail.h"
 #include "proxy_agent/connection.h"
+#include "proxy_agent/peer_places.h"
 #include "proxy_agent/registry.h"
 #include "proxy_agent/timer_queue.h"
 #include "proxy_agent/transport.h"
+#include "proxy_agent/waiting.h"
 
 namespace countersign::proxy {
 
@@ -26,7 +28,7 @@ class Tunnel final : public Connection,
                      private Revisable {
  public:
   // `caller` is established: after TLS, or plain.
-  Tunnel(Worker& worker, Origin origin, std::unique_ptr<Transport> caller);
+  Tunnel(Worker& worker, Origin origin, std::unique_ptr<Transport> caller, PeerPlaces::Place place);
   ~Tunnel() override;
   // Begin judges, and dials only after an allow.
   void Begin();
@@ -43,7 +45,9 @@ class Tunnel final : public Connection,
   authz::Verdict Judge();
   void DialNext();
   void AdvanceUpstream();
-  void NextEndpointOrClose(UpstreamFailure failure);
+  void NextEndpointOrClose(UpstreamFailure failure, std::string_view cause);
+  // Fail counts, logs and ends.
+  void Fail(UpstreamFailure failure, std::string_view cause);
   // Forward is the only way upstream: without a permit of today no byte passes.
   void Forward(authz::Permit permit);
   void Relay();
@@ -54,9 +58,11 @@ class Tunnel final : public Connection,
 
   Worker& worker_;
   Origin origin_;
+  PeerPlaces::Place place_;
   State state_ = State::kConnecting;
   std::unique_ptr<Transport> caller_;
   std::unique_ptr<Transport> upstream_;
+  std::optional<Waiting::Place> waiting_;  // While the upstream is being connected.
   authz::CanonicalRequest request_;
   std::optional<authz::Permit> permit_;
   Recorded recorded_;

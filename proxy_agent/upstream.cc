@@ -1,12 +1,20 @@
 #include "proxy_agent/upstream.h"
 
 #include "proxy_agent/lifetime.h"
-#include "proxy_agent/limits.h"
 #include "proxy_agent/worker.h"
 
 namespace countersign::proxy {
+namespace {
 
-UpstreamConnection::UpstreamConnection(Worker& worker, UpstreamKey key, Fd socket)
+std::string_view TlsCause(const TlsEngine& tls) {
+  return tls.verify_error().has_value() ? identity::VerifyErrorName(*tls.verify_error())
+                                        : TlsFailureName(tls.failure());
+}
+
+}  // namespace
+
+UpstreamConnection::UpstreamConnection(Worker& worker, UpstreamKey key, Fd socket,
+                                       Waiting::Place waiting)
     : worker_(worker),
       key_(std::move(key)),
       transport_(std::make_unique<Transport>(worker.io(), std::move(socket),
@@ -14,6 +22,7 @@ UpstreamConnection::UpstreamConnection(Worker& worker, UpstreamKey key, Fd socke
       turn_(*this),
       deadline_(worker.loop().timers(), *this),
       expiry_(worker.loop().timers(), *this),
+      waiting_(std::move(waiting)),
       began_(worker.loop().now()) {
   worker_.metrics().upstream_connections.Add(1);
 }
@@ -27,7 +36,7 @@ UpstreamConnection::~UpstreamConnection() {
 
 Status UpstreamConnection::Start(WeakHandle user) {
   user_ = user;
-  deadline_.Set(worker_.loop().now() + kLimits.connect_deadline);
+  deadline_.Set(worker_.loop().now() + worker_.limits().connect_deadline);
   transport_->set_owner(this);
   return transport_->Start();
 }
@@ -53,21 +62,23 @@ void UpstreamConnection::AdvanceConnecting() {
     return;
   }
   if (io != Transport::Io::kOk) {
-    return Fail(UpstreamFailure::kConnect);
+    return Fail(UpstreamFailure::kConnect,
+                Message(ErrnoError(transport_->connect_error(),
+                                   Concat("connect to ", key_.address.text()))));
   }
   if (!key_.peer.has_value()) {
     return BecomeReady();
   }
   const std::shared_ptr<const OwnIdentity>& identity = worker_.snapshot().identity;
   if (identity == nullptr) {
-    return Fail(UpstreamFailure::kHandshake);
+    return Fail(UpstreamFailure::kHandshake, "no identity of our own");
   }
   transport_->StartTls(identity->client_http(), *key_.peer);
   // Rotated while the connection was made: it belongs to the newer key.
   key_.svid_generation = identity->svid_generation();
   key_.bundle_generation = identity->bundle_generation();
   state_ = State::kHandshaking;
-  deadline_.Set(worker_.loop().now() + kLimits.handshake_deadline);
+  deadline_.Set(worker_.loop().now() + worker_.limits().handshake_deadline);
   AdvanceHandshake();
 }
 
@@ -83,17 +94,17 @@ void UpstreamConnection::AdvanceHandshake() {
     if (tls.verify_error().has_value()) {
       metrics.verify_failures[static_cast<size_t>(*tls.verify_error())].Add();
     }
-    return Fail(UpstreamFailure::kHandshake);
+    return Fail(UpstreamFailure::kHandshake, TlsCause(tls));
   }
   metrics.handshakes.Add();
   if (tls.alpn() != key_.alpn) {
     metrics.handshake_failures[static_cast<size_t>(TlsFailure::kAlpn)].Add();
-    return Fail(UpstreamFailure::kHandshake);
+    return Fail(UpstreamFailure::kHandshake, TlsFailureName(TlsFailure::kAlpn));
   }
   const std::shared_ptr<const OwnIdentity>& identity = worker_.snapshot().identity;
   if (!tls.StillTrusted(identity->verifier())) {
     metrics.handshake_failures[static_cast<size_t>(TlsFailure::kPeerRefused)].Add();
-    return Fail(UpstreamFailure::kHandshake);
+    return Fail(UpstreamFailure::kHandshake, TlsFailureName(TlsFailure::kPeerRefused));
   }
   const WallTime now = worker_.loop().wall_now();
   const Lifetime lifetime =
@@ -107,6 +118,7 @@ void UpstreamConnection::AdvanceHandshake() {
 void UpstreamConnection::BecomeReady() {
   codec_ = http::MakeHttp1ClientCodec(worker_.http_limits(), worker_.heads());
   state_ = State::kIdle;
+  waiting_.reset();
   deadline_.Clear();
   UpstreamUser* user = worker_.upstream_users().Find(user_);
   if (user == nullptr) {
@@ -172,7 +184,7 @@ void UpstreamConnection::AdvanceBusy() {
       return;
     }
   }
-  size_t budget = kLimits.turn_bytes_max;
+  size_t budget = worker_.limits().turn_bytes_max;
   while (state_ == State::kBusy && use_ == use && held_.empty() && transport_->MayRead()) {
     const std::span<char> scratch = worker_.io().plain_scratch();
     size_t got = 0;
@@ -188,6 +200,7 @@ void UpstreamConnection::AdvanceBusy() {
       return;
     }
     if (got >= budget) {
+      worker_.metrics().Reached(Limit::kTurnBytes);
       worker_.loop().InTurn(turn_);
       return;
     }
@@ -208,7 +221,8 @@ bool UpstreamConnection::Feed(std::string_view bytes) {
     }
     if (event.kind == http::EventKind::kError) {
       Fail(event.error == http::HttpError::kTruncated ? UpstreamFailure::kTruncated
-                                                      : UpstreamFailure::kProtocol);
+                                                      : UpstreamFailure::kProtocol,
+           http::HttpErrorName(event.error));
       return false;
     }
     if (!Tell(event)) {
@@ -238,11 +252,15 @@ void UpstreamConnection::OnInputEnd(http::ClientCodec::CloseKind how) {
   codec_->ReceiveEnd(how, event);
   if (event.kind == http::EventKind::kEnd) {
     if (Tell(event)) {
-      Fail(UpstreamFailure::kTruncated);  // A tunnel whose other direction still ran.
+      // A tunnel whose other direction still ran.
+      Fail(UpstreamFailure::kTruncated, "ended in one direction");
     }
     return;
   }
-  Fail(ResponseBegun() ? UpstreamFailure::kTruncated : UpstreamFailure::kReset);
+  if (ResponseBegun()) {
+    return Fail(UpstreamFailure::kTruncated, "connection ended within the response");
+  }
+  Fail(UpstreamFailure::kReset, "connection ended before a response");
 }
 
 bool UpstreamConnection::Fresh() const {
@@ -279,7 +297,7 @@ void UpstreamConnection::Abandon() {
   Close();
 }
 
-void UpstreamConnection::Fail(UpstreamFailure failure) {
+void UpstreamConnection::Fail(UpstreamFailure failure, std::string_view cause) {
   worker_.metrics().upstream_failures[static_cast<size_t>(failure)].Add();
   UpstreamUser* user = worker_.upstream_users().Find(user_);
   const bool connecting = state_ == State::kConnecting || state_ == State::kHandshaking;
@@ -288,9 +306,9 @@ void UpstreamConnection::Fail(UpstreamFailure failure) {
     return;
   }
   if (connecting) {
-    user->OnConnectFailed(failure);
+    user->OnConnectFailed(failure, cause);
   } else {
-    user->OnUpstreamLost(failure);
+    user->OnUpstreamLost(failure, cause);
   }
 }
 
@@ -313,6 +331,7 @@ void UpstreamConnection::Close() {
   state_ = State::kClosed;
   ++use_;
   user_ = {};
+  waiting_.reset();
   deadline_.Clear();
   expiry_.Clear();
   transport_->Close();
@@ -332,10 +351,13 @@ void UpstreamConnection::OnDeadline(Deadline& which) {
   }
   switch (state_) {
     case State::kConnecting:
-      return Fail(UpstreamFailure::kConnect);
+      worker_.metrics().Reached(Limit::kConnectDeadline);
+      return Fail(UpstreamFailure::kConnect, "not connected in time");
     case State::kHandshaking:
-      return Fail(UpstreamFailure::kHandshake);
+      worker_.metrics().Reached(Limit::kHandshakeDeadline);
+      return Fail(UpstreamFailure::kHandshake, "handshake not over in time");
     case State::kIdle:
+      worker_.metrics().Reached(Limit::kPoolIdleDeadline);
       return Drain();
     case State::kBusy:
     case State::kClosed:

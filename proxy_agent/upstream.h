@@ -19,6 +19,7 @@
 #include "proxy_agent/registry.h"
 #include "proxy_agent/timer_queue.h"
 #include "proxy_agent/transport.h"
+#include "proxy_agent/waiting.h"
 
 namespace countersign::proxy {
 
@@ -61,15 +62,16 @@ struct UpstreamKeyEqual {
 };
 
 // UpstreamUser is who waits for and then uses an upstream connection: an exchange. It is called in
-// this order: OnConnected or OnConnectFailed; then, after Forward, the rest.
+// this order: OnConnected or OnConnectFailed; then, after Forward, the rest. A cause is for the
+// log.
 class UpstreamUser {
  public:
   virtual void OnConnected() = 0;
-  virtual void OnConnectFailed(UpstreamFailure failure) = 0;
+  virtual void OnConnectFailed(UpstreamFailure failure, std::string_view cause) = 0;
   // OnResponse tells one event of the response: kHead, kInterim, kSwitched, kBody, kEnd.
   virtual void OnResponse(http::ClientEvent& event) = 0;
   // OnUpstreamLost: the connection cannot go on; it detaches before this call.
-  virtual void OnUpstreamLost(UpstreamFailure failure) = 0;
+  virtual void OnUpstreamLost(UpstreamFailure failure, std::string_view cause) = 0;
   // OnUpstreamDrained: there is room for more of the request's body.
   virtual void OnUpstreamDrained() = 0;
   // OnUpstreamCut: the proxy itself ended the connection, with the reason; it detached before.
@@ -87,7 +89,7 @@ class UpstreamConnection final : public Connection,
                                  private Revisable,
                                  private http::ByteSink {
  public:
-  UpstreamConnection(Worker& worker, UpstreamKey key, Fd socket);
+  UpstreamConnection(Worker& worker, UpstreamKey key, Fd socket, Waiting::Place waiting);
   ~UpstreamConnection() override;
   Status Start(WeakHandle user);
 
@@ -130,7 +132,7 @@ class UpstreamConnection final : public Connection,
   bool Feed(std::string_view bytes);
   bool Tell(http::ClientEvent& event);
   void OnInputEnd(http::ClientCodec::CloseKind how);
-  void Fail(UpstreamFailure failure);
+  void Fail(UpstreamFailure failure, std::string_view cause);
   void Cut(CutReason reason);
   void Close();
   // Silent: nothing has come that nobody asked for.
@@ -152,6 +154,7 @@ class UpstreamConnection final : public Connection,
   Deadline expiry_;    // Of the own or the peer's SVID.
   WallTime retire_at_ = WallTime::max();
   std::optional<WeakHandle> registered_;
+  std::optional<Waiting::Place> waiting_;  // Until it is connected.
   MonotonicTime began_;
 };
 

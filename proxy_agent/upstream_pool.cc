@@ -1,6 +1,5 @@
 #include <algorithm>
 
-#include "proxy_agent/limits.h"
 #include "proxy_agent/upstream.h"
 #include "proxy_agent/worker.h"
 
@@ -38,12 +37,19 @@ StatusOr<UpstreamConnection*> UpstreamPool::Acquire(const UpstreamTarget& target
       return connection;
     }
   }
-  if (worker_.connections() >= 2 * kLimits.connections_max) {
-    return ResourceExhausted("over ", 2 * kLimits.connections_max, " connections in one worker");
+  const ProxyLimits& limits = worker_.limits();
+  if (worker_.connections() >= 2 * limits.connections_max) {
+    worker_.metrics().Reached(Limit::kConnections);
+    return ResourceExhausted("over ", 2 * limits.connections_max, " connections in one worker");
+  }
+  std::optional<Waiting::Place> waiting = worker_.waiting().Take();
+  if (!waiting.has_value()) {
+    worker_.metrics().Reached(Limit::kWaiting);
+    return ResourceExhausted("over ", limits.waiting_max, " connections are being made already");
   }
   ASSIGN_OR_RETURN(Fd socket, Dial(*target.address));
-  UpstreamConnection& made =
-      worker_.Own(std::make_unique<UpstreamConnection>(worker_, target.Key(), std::move(socket)));
+  UpstreamConnection& made = worker_.Own(std::make_unique<UpstreamConnection>(
+      worker_, target.Key(), std::move(socket), *std::move(waiting)));
   worker_.metrics().upstream_opened.Add();
   if (Status started = made.Start(user); !started.ok()) {
     made.Close();
@@ -54,10 +60,14 @@ StatusOr<UpstreamConnection*> UpstreamPool::Acquire(const UpstreamTarget& target
 
 void UpstreamPool::Put(UpstreamConnection& connection) {
   std::vector<UpstreamConnection*>& list = idle_[connection.key_];
-  if (list.size() >= kLimits.pool_idle_max || !connection.Fresh()) {
+  if (list.size() >= worker_.limits().pool_idle_max) {
+    worker_.metrics().Reached(Limit::kPoolIdle);
     return connection.Close();
   }
-  connection.deadline_.Set(worker_.loop().now() + kLimits.pool_idle_deadline);
+  if (!connection.Fresh()) {
+    return connection.Close();
+  }
+  connection.deadline_.Set(worker_.loop().now() + worker_.limits().pool_idle_deadline);
   list.push_back(&connection);
   worker_.metrics().upstream_idle.Add(1);
 }

@@ -5,7 +5,6 @@
 #include "base/log.h"
 #include "proxy_agent/arrival.h"
 #include "proxy_agent/exchange.h"
-#include "proxy_agent/limits.h"
 #include "proxy_agent/listening_socket.h"
 #include "proxy_agent/upstream.h"
 
@@ -15,45 +14,7 @@ namespace {
 // Exchanges kept for later requests: as many as commonly run at once.
 constexpr size_t kSpareExchangesMax = 256;
 
-authz::IpAddress SourceOf(authz::IpAddress address) {
-  const auto& bytes = address.bytes;
-  const bool is_v4 =
-      std::all_of(bytes.begin(), bytes.begin() + 10, [](auto b) { return b == 0; }) &&
-      bytes[10] == 0xff && bytes[11] == 0xff;
-  if (!is_v4) {
-    std::fill(address.bytes.begin() + 8, address.bytes.end(), uint8_t{0});
-  }
-  return address;
-}
-
 }  // namespace
-
-size_t HalfOpen::Hash::operator()(const authz::IpAddress& address) const {
-  return std::hash<std::string_view>()(
-      {reinterpret_cast<const char*>(address.bytes.data()), address.bytes.size()});
-}
-
-bool HalfOpen::TryEnter(const authz::IpAddress& address) {
-  if (total_ >= kLimits.half_open_max) {
-    return false;
-  }
-  size_t& count = by_source_[SourceOf(address)];
-  if (count >= kLimits.half_open_per_source_max) {
-    return false;
-  }
-  ++count;
-  ++total_;
-  return true;
-}
-
-void HalfOpen::Leave(const authz::IpAddress& address) {
-  const auto found = by_source_.find(SourceOf(address));
-  CHECK(found != by_source_.end());
-  --total_;
-  if (--found->second == 0) {
-    by_source_.erase(found);
-  }
-}
 
 StatusOr<std::unique_ptr<Worker>> Worker::Create(const Options& options,
                                                  const Published<Snapshot>& snapshots,
@@ -70,10 +31,14 @@ Worker::Worker(const Options& options, const Published<Snapshot>& snapshots, con
     : options_(options),
       reader_(snapshots),
       loop_(std::move(loop)),
-      io_(*loop_, clock),
+      metrics_(std::make_unique<WorkerMetrics>()),
+      io_(*loop_, clock, options_.limits, *metrics_),
       snapshot_(std::make_shared<const Snapshot>()),
       audit_(std::move(recorder)),
-      metrics_(std::make_unique<WorkerMetrics>()),
+      half_open_(options_.limits),
+      peer_places_(options_.limits),
+      waiting_(options_.limits),
+      request_log_(options_.limits, *metrics_),
       pool_(std::make_unique<UpstreamPool>(*this)) {
   loop_->set_on_batch([this] { OnBatch(); });
   if (reader_.current() != nullptr) {
@@ -120,11 +85,14 @@ void Worker::DrainAll() {
   for (Connection* connection : all) {
     connection->Drain();
   }
-  stop_at_.Set(loop_->now() + kLimits.linger_deadline);
+  stop_at_.Set(loop_->now() + limits().linger_deadline);
   loop_->Post([] {});  // The next batch sees whether anything is left to wait for.
 }
 
-void Worker::OnDeadline(Deadline& /*which*/) { stop_ = true; }
+void Worker::OnDeadline(Deadline& /*which*/) {
+  metrics_->Reached(Limit::kLingerDeadline);
+  stop_ = true;
+}
 
 void Worker::EndAll() {
   while (!connections_.empty()) {
@@ -165,7 +133,8 @@ void Worker::OnBatch() {
     TakeSnapshot();
   }
   audit_.BeginBatch(*metrics_);
-  if (registry_.sweeping() && registry_.Sweep(kLimits.sweep_per_turn_max)) {
+  if (registry_.sweeping() && registry_.Sweep(limits().sweep_per_turn_max)) {
+    metrics_->Reached(Limit::kSweepPerTurn);
     loop_->Post([] {});  // The next batch goes on with it at once, after this one's traffic.
   }
 }
@@ -232,20 +201,20 @@ void Worker::Adopt(Fd socket, AcceptMetadata metadata) {
     metrics_->closed_not_ready.Add();
     return;
   }
-  if (connections_.size() >= kLimits.connections_max) {
-    metrics_->closed_over_limit.Add();
-    return;
-  }
   Origin origin{.door = std::move(metadata.door),
                 .peer = std::move(metadata.peer),
                 .config_generation = snapshot_->config_generation,
                 .connection_id = NextConnectionId(),
                 .local = std::nullopt};
+  if (connections_.size() >= limits().connections_max) {
+    return CloseOverLimit(Limit::kConnections, PeerName(origin, nullptr), *origin.door);
+  }
   if (origin.door->direction == Direction::kInbound) {
     const std::optional<authz::IpAddress> source = origin.peer.ip();
-    if (source.has_value() && !half_open_.TryEnter(*source)) {
-      metrics_->closed_over_limit.Add();
-      return;
+    if (source.has_value()) {
+      if (const std::optional<Limit> refused = half_open_.Enter(*source)) {
+        return CloseOverLimit(*refused, PeerName(origin, nullptr), *origin.door);
+      }
     }
     Own(std::make_unique<Arrival>(*this, std::move(origin), std::move(socket))).Begin();
     return;
@@ -257,6 +226,18 @@ void Worker::Adopt(Fd socket, AcceptMetadata metadata) {
     origin.local = *std::move(caller);
   }
   Arrival::AdoptLocal(*this, std::move(origin), std::move(socket));
+}
+
+void Worker::CloseOverLimit(Limit limit, const std::string& peer, const Door& door) {
+  metrics_->closed_over_limit.Add();
+  metrics_->Reached(limit);
+  if (request_log_.May(peer, loop_->now())) {
+    request_log_.Write("connection refused: over a limit of this proxy",
+                       {{"limit", LimitName(limit)},
+                        {"caller", peer},
+                        {"service", door.service},
+                        {"port", door.name}});
+  }
 }
 
 const Door* Worker::CurrentDoor(const Origin& origin, const Door& door) const {

@@ -8,7 +8,6 @@
 #include <memory>
 #include <string>
 #include <thread>
-#include <unordered_map>
 #include <vector>
 
 #include "audit/record/recorder.h"
@@ -17,11 +16,15 @@
 #include "proxy_agent/audit_trail.h"
 #include "proxy_agent/connection.h"
 #include "proxy_agent/http/codec.h"
+#include "proxy_agent/limits.h"
 #include "proxy_agent/metrics.h"
+#include "proxy_agent/peer_places.h"
 #include "proxy_agent/registry.h"
+#include "proxy_agent/request_log.h"
 #include "proxy_agent/router.h"
 #include "proxy_agent/snapshot.h"
 #include "proxy_agent/timer_queue.h"
+#include "proxy_agent/waiting.h"
 #include "proxy_agent/worker_io.h"
 
 namespace countersign::proxy {
@@ -39,28 +42,13 @@ struct AcceptMetadata {
   std::optional<Address> original_destination;
 };
 
-// HalfOpen counts handshakes under way, so that no source can hold all of a worker's. A source is
-// an IPv4 address or an IPv6 network of 64 bits, in which one host may take any address.
-class HalfOpen {
- public:
-  bool TryEnter(const authz::IpAddress& address);
-  void Leave(const authz::IpAddress& address);
-  size_t size() const { return total_; }
-
- private:
-  struct Hash {
-    size_t operator()(const authz::IpAddress& address) const;
-  };
-  std::unordered_map<authz::IpAddress, size_t, Hash> by_source_;
-  size_t total_ = 0;
-};
-
 // Worker belongs to its own thread from Start to Stop; before Start, RunBatch drives it in tests.
 class Worker final : private Deadline::Owner {
  public:
   struct Options {
     size_t index = 0;
     size_t workers = 1;
+    ProxyLimits limits;
     audit::Recorder::Options recorder;
   };
   static StatusOr<std::unique_ptr<Worker>> Create(const Options& options,
@@ -92,8 +80,12 @@ class Worker final : private Deadline::Owner {
   AuditTrail& audit() { return audit_; }
   WorkerMetrics& metrics() { return *metrics_; }
   http::HeadPools& heads() { return heads_; }
-  const http::HttpLimits& http_limits() const { return http_limits_; }
+  const http::HttpLimits& http_limits() const { return options_.limits.http; }
+  const ProxyLimits& limits() const { return options_.limits; }
   HalfOpen& half_open() { return half_open_; }
+  PeerPlaces& peer_places() { return peer_places_; }
+  Waiting& waiting() { return waiting_; }
+  RequestLog& request_log() { return request_log_; }
   // snapshot is never null; its parts may be.
   const Snapshot& snapshot() const { return *snapshot_; }
   // CurrentDoor is what the newest configuration has in place of a door of `origin`'s; null:
@@ -113,6 +105,8 @@ class Worker final : private Deadline::Owner {
     return kept;
   }
   void Bury(Connection& connection);
+  // CloseOverLimit counts and logs a connection that is closed because of a limit.
+  void CloseOverLimit(Limit limit, const std::string& peer, const Door& door);
   size_t connections() const { return connections_.size(); }
 
   // TakeExchange gives a clean exchange; GiveExchange takes it back for the next request.
@@ -134,16 +128,18 @@ class Worker final : private Deadline::Owner {
   Options options_;
   Published<Snapshot>::Reader reader_;
   std::unique_ptr<EventLoop> loop_;
+  std::unique_ptr<WorkerMetrics> metrics_;
   WorkerIo io_;
   std::shared_ptr<const Snapshot> snapshot_;
   Registry registry_;
   WeakTable<UpstreamUser> upstream_users_;
   authz::Authorizer authorizer_;
   AuditTrail audit_;
-  std::unique_ptr<WorkerMetrics> metrics_;
   http::HeadPools heads_;
-  http::HttpLimits http_limits_;
   HalfOpen half_open_;
+  PeerPlaces peer_places_;
+  Waiting waiting_;
+  RequestLog request_log_;
   Router router_;
   std::vector<std::unique_ptr<Exchange>> spare_exchanges_;
   std::vector<std::unique_ptr<Connection>> connections_;

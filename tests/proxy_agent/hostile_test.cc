@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include <atomic>
+#include <future>
 
 #include "tests/proxy_agent/mesh.h"
 
@@ -194,22 +195,6 @@ TEST_F(HostileTest, AFloodOfARefusedPeerKeepsNobodyWaiting) {
   }
 }
 
-TEST(HalfOpenTest, AnIpv6NetworkIsOneSourceAndAnIpv4AddressIs) {
-  HalfOpen half_open;
-  size_t entered = 0;
-  for (int host = 0; host < 200; ++host) {
-    const Address address = *Address::Parse(Concat("[2001:db8::", host, "]:443"));
-    entered += half_open.TryEnter(*address.ip()) ? 1 : 0;
-  }
-  EXPECT_EQ(entered, 64u);
-  EXPECT_TRUE(half_open.TryEnter(*Address::Parse("[2001:db8:0:1::1]:443")->ip()));
-  for (int host = 0; host < 200; ++host) {
-    EXPECT_TRUE(half_open.TryEnter(*Address::Parse(Concat("10.0.0.", host, ":443"))->ip()));
-  }
-  half_open.Leave(*Address::Parse("[2001:db8::ffff]:443")->ip());
-  EXPECT_TRUE(half_open.TryEnter(*Address::Parse("[2001:db8::1]:443")->ip()));
-}
-
 TEST_F(HostileTest, AHandshakeDoesNotOutliveTheTrustItBeganWith) {
   StartWith("");
   HalfShaken web(facts_.listen, *ca_.Svid("/ns/prod/sa/web"));
@@ -271,6 +256,37 @@ TEST_F(HostileTest, AProberHoldsNoConnectionForLong) {
   plain->Write("GET /healthz HTTP/1.1\r\nhost: orders\r\n\r\n");
   EXPECT_THAT(ReadResponse(*plain), StartsWith("HTTP/1.1 200"));
   EXPECT_TRUE(plain->WaitForEnd());
+}
+
+TEST_F(HostileTest, BytesOnAnIdleUpstreamEndItBeforeAnybodyUsesIt) {
+  StartWith("");
+  std::promise<void> speak;
+  std::atomic<int> came = 0;
+  const std::unique_ptr<TestServer> poisoner = TestServer::Start("127.0.0.1:0", [&](TestStream& s) {
+    const bool first = ++came == 1;
+    std::string head;
+    while (ReadRequest(s, head)) {
+      s.Write("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ngood");
+      if (first) {
+        speak.get_future().wait();
+        s.Write("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil");
+      }
+    }
+  });
+  facts_.application = poisoner->address();
+  ASSERT_TRUE(Change(PolicyYaml(kWebReads) + ServiceYaml(facts_)).ok());
+  ASSERT_TRUE(
+      Eventually([&] { return Metric(*orders_, "countersign_proxy_config_version") == 2; }));
+  const std::unique_ptr<TestStream> web = As(ca_, "/ns/prod/sa/web");
+  ASSERT_NE(web, nullptr);
+  web->Write(kGet);
+  EXPECT_THAT(ReadResponse(*web), HasSubstr("good"));
+  ASSERT_TRUE(Eventually([&] { return Metric(*orders_, "countersign_proxy_upstream_idle") == 1; }));
+  speak.set_value();
+  EXPECT_TRUE(Eventually([&] { return Metric(*orders_, "countersign_proxy_upstream_idle") == 0; }));
+  web->Write(kGet);
+  EXPECT_THAT(ReadResponse(*web), HasSubstr("good"));
+  EXPECT_EQ(came, 2);
 }
 
 TEST_F(HostileTest, AMalformedBodyIsCompletedWithItsStatus) {

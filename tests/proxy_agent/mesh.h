@@ -129,10 +129,10 @@ inline std::shared_ptr<const identity::X509Svid> FreshSvid(const TestCa& ca, std
 // Started is a proxy that serves `yaml` for `workload`.
 inline std::unique_ptr<Proxy> StartProxy(const TestCa& ca, std::string_view workload,
                                          const std::string& yaml,
-                                         std::chrono::nanoseconds life = std::chrono::hours(1)) {
+                                         std::chrono::nanoseconds life = std::chrono::hours(1),
+                                         InstanceOptions options = {.name = "test"}) {
   IgnoreSigpipe();  // The test's own raw TLS peers write to closed sockets.
-  StatusOr<std::unique_ptr<Proxy>> proxy =
-      Proxy::Create(InstanceOptions{.name = "test"}, Clock::System());
+  StatusOr<std::unique_ptr<Proxy>> proxy = Proxy::Create(std::move(options), Clock::System());
   EXPECT_TRUE(proxy.ok()) << proxy.status();
   const std::string_view path = workload.substr(std::string_view("spiffe://shop.example").size());
   EXPECT_TRUE((*proxy)->OnIdentity(ca.Svid(path, life), ca.Bundles()).ok());

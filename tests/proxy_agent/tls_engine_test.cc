@@ -6,6 +6,7 @@
 #include <array>
 #include <random>
 
+#include "proxy_agent/limits.h"
 #include "proxy_agent/own_identity.h"
 #include "tests/support/test_ca.h"
 
@@ -28,8 +29,10 @@ class Pair {
        std::string_view expected)
       : client_out_(pool_),
         server_out_(pool_),
-        client(std::move(dialling), Clock::System(), client_out_, Id(expected)),
-        server(std::move(accepting), Clock::System(), server_out_, std::nullopt) {}
+        client(std::move(dialling), Clock::System(), client_out_, Id(expected),
+               ProxyLimits().key_updates_max),
+        server(std::move(accepting), Clock::System(), server_out_, std::nullopt,
+               ProxyLimits().key_updates_max) {}
 
   // Shake runs both handshakes to their ends.
   void Shake(size_t piece) {
