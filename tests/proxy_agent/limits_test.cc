@@ -274,6 +274,7 @@ TEST_F(LimitsTest, HalfOpenConnectionsOfAllSourcesAreCapped) {
 
 TEST_F(LimitsTest, WithoutDescriptorsConnectionsEndInsteadOfWaiting) {
   StartOrders();
+  ASSERT_TRUE(Served()) << "the worker listens before descriptors run out";
   std::vector<Fd> callers;
   for (int i = 0; i < 2; ++i) {
     callers.emplace_back(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -295,7 +296,7 @@ TEST_F(LimitsTest, WithoutDescriptorsConnectionsEndInsteadOfWaiting) {
   for (const Fd& caller : callers) {
     EXPECT_EQ(connect(caller.get(), address.native(), address.native_size()), 0);
     pollfd wait = {.fd = caller.get(), .events = POLLIN, .revents = 0};
-    EXPECT_EQ(poll(&wait, 1, 10'000), 1) << "it waits unanswered";
+    ASSERT_EQ(poll(&wait, 1, 10'000), 1) << "it waits unanswered";
     char byte = 0;
     EXPECT_LE(recv(caller.get(), &byte, 1, 0), 0);
   }
