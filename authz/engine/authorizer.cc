@@ -54,7 +54,7 @@ Verdict Authorizer::AuthorizeConnection(const InboundSubject& subject, Canonical
                                         WallTime now) {
   request.kind = RequestKind::kTcp;
   request.method = request.path = request.host = {};
-  request.headers = request.query = {};
+  request.headers = request.query = request.claims = {};
   return Judge(subject, request, now, nullptr);
 }
 

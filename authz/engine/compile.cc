@@ -56,6 +56,11 @@ bool Has(const Condition& condition, Matcher::Kind kind) {
                      [kind](const Matcher& matcher) { return matcher.kind == kind; });
 }
 
+// Several values of a claim are one list; a key of the others occurs once unless it says `many`.
+bool HasManyValues(const Condition& condition) {
+  return condition.many || condition.field == Field::kClaim;
+}
+
 // Whether some predicate of the condition is about the value and not about its presence.
 bool AsksForValue(const Condition& condition) {
   return std::any_of(condition.any_of.begin(), condition.any_of.end(), [](const Matcher& matcher) {
@@ -159,7 +164,9 @@ void HalfCompiler::GuardKeys(Group& group, const std::vector<Condition>& conditi
 }
 
 uint16_t HalfCompiler::SlotFor(const Condition& condition) {
-  KeySlots& keys = condition.field == Field::kHeader ? half_.headers : half_.queries;
+  KeySlots& keys = condition.field == Field::kHeader  ? half_.headers
+                   : condition.field == Field::kQuery ? half_.queries
+                                                      : half_.claims;
   auto [place, fresh] = keys.numbers.try_emplace(condition.key, half_.slots);
   if (fresh) {
     ++half_.slots;
@@ -172,7 +179,7 @@ void HalfCompiler::ChooseKeys(StagedBox& staged) const {
   const std::vector<Condition>& conditions = staged.lowered.all_of;
   for (size_t i = 0; i < conditions.size(); ++i) {
     const Condition& condition = conditions[i];
-    if (!AllIndexable(condition) || condition.field == Field::kMethod || condition.many) {
+    if (!AllIndexable(condition) || condition.field == Field::kMethod || HasManyValues(condition)) {
       continue;
     }
     bool connection = IsConnectionField(condition.field);
@@ -313,7 +320,8 @@ StatusOr<Span> HalfCompiler::AddChecks(const std::vector<const Condition*>& cond
       ASSIGN_OR_RETURN(Check check, MakeCheck(*condition));
       // No predicate is true of an absent value but the one that asks for absence.
       check.on_absent = Has(*condition, Matcher::Kind::kAbsent);
-      check.all_values = options.effect == Effect::kAllow;
+      check.on_no_token = check.on_absent && options.effect == Effect::kDeny;
+      check.all_values = options.effect == Effect::kAllow && condition->field != Field::kClaim;
       check.is_key = condition == options.key;
       half_.checks.push_back(check);
     }
@@ -332,7 +340,8 @@ StatusOr<Span> HalfCompiler::AddExceptions(const LoweredBox& box, Effect effect)
       // What cannot be judged excludes from an allow and saves nobody from a deny.
       check.on_absent = Has(condition, Matcher::Kind::kAbsent) ||
                         (effect == Effect::kAllow && AsksForValue(condition));
-      check.all_values = effect == Effect::kDeny;
+      check.on_no_token = check.on_absent && effect == Effect::kAllow;
+      check.all_values = effect == Effect::kDeny && condition.field != Field::kClaim;
       half_.checks.push_back(check);
     }
     span.end = static_cast<uint32_t>(half_.checks.size());
@@ -348,8 +357,8 @@ StatusOr<Span> HalfCompiler::AddExceptions(const LoweredBox& box, Effect effect)
 StatusOr<Check> HalfCompiler::MakeCheck(const Condition& condition) {
   Check check;
   check.field = condition.field;
-  check.many = condition.many;
-  if (condition.field == Field::kHeader || condition.field == Field::kQuery) {
+  check.many = HasManyValues(condition);
+  if (IsKeyed(condition.field)) {
     check.slot = SlotFor(condition);
   }
   if (condition.field == Field::kPeerIp) {

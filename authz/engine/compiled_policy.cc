@@ -88,6 +88,8 @@ bool CompiledPolicy::NamesQuery(std::string_view key) const {
   return program_->http.queries.Find(key, &slot);
 }
 
+bool CompiledPolicy::NamesAnyClaim() const { return !program_->http.claims.numbers.empty(); }
+
 bool CompiledPolicy::NamesAnyQuery() const { return !program_->http.queries.numbers.empty(); }
 
 const std::string& CompiledPolicy::digest() const { return program_->digest; }
@@ -107,8 +109,9 @@ const PolicySet& CompiledPolicy::RuleSet(uint32_t rule) const {
 }
 
 std::string_view CompiledPolicy::InternedKey(Field field, std::string_view key) const {
-  const engine::KeySlots& keys =
-      field == Field::kHeader ? program_->http.headers : program_->http.queries;
+  const engine::KeySlots& keys = field == Field::kHeader  ? program_->http.headers
+                                 : field == Field::kQuery ? program_->http.queries
+                                                          : program_->http.claims;
   auto found = keys.numbers.find(key);
   return found == keys.numbers.end() ? std::string_view() : std::string_view(found->first);
 }

@@ -91,6 +91,8 @@ class CompiledPolicy {
   bool NamesHeader(std::string_view lower_case_name) const;
   bool NamesQuery(std::string_view key) const;
   bool NamesAnyQuery() const;
+  // NamesAnyClaim says whether a request's token is worth verifying.
+  bool NamesAnyClaim() const;
 
   // digest is the lower-case hex SHA-256 that stands for all sets together, whatever their order.
   const std::string& digest() const;
@@ -101,7 +103,8 @@ class CompiledPolicy {
   std::string RuleName(uint32_t rule) const;
   const SourcePosition& RuleWhere(uint32_t rule) const;
   const PolicySet& RuleSet(uint32_t rule) const;
-  // InternedKey is the policy's own copy of a header or query key that some rule names, else empty.
+  // InternedKey is the policy's own copy of a header, query key or claim that some rule names, else
+  // empty.
   std::string_view InternedKey(Field field, std::string_view key) const;
 
  private:

@@ -51,6 +51,7 @@ class Judge {
     std::fill(scratch_.slots.begin(), scratch_.slots.end(), ScratchState::Slot{});
     CountKeys(half_.headers, request_.headers);
     CountKeys(half_.queries, request_.query);
+    CountKeys(half_.claims, request_.claims);
   }
 
   // The value of a coordinate of the request that has an index; false if absent.
@@ -66,7 +67,8 @@ class Judge {
         *value = request_.host;
         return !value->empty();
       case Field::kHeader:
-      case Field::kQuery: {
+      case Field::kQuery:
+      case Field::kClaim: {
         const ScratchState::Slot& found = scratch_.slots[slot];
         if (found.count == 0) {
           return false;
@@ -82,7 +84,9 @@ class Judge {
 
  private:
   std::span<const NameValue> Lines(Field field) const {
-    return field == Field::kHeader ? request_.headers : request_.query;
+    return field == Field::kHeader  ? request_.headers
+           : field == Field::kQuery ? request_.query
+                                    : request_.claims;
   }
 
   void CountKeys(const KeySlots& keys, std::span<const NameValue> lines) const {
@@ -140,7 +144,8 @@ class Judge {
     }
     std::string_view value;
     if (!RequestValue(check.field, check.slot, &value)) {
-      return check.on_absent;
+      bool without_token = check.field == Field::kClaim && request_.claims.empty();
+      return without_token ? check.on_no_token : check.on_absent;
     }
     return check.many && scratch_.slots[check.slot].count > 1 ? ManyHold(check)
                                                               : Matches(check, value, true);

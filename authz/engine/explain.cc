@@ -61,6 +61,10 @@ class Reader {
       return presence(request_.port != 0,
                       [&](const Matcher& matcher) { return matcher.port == request_.port; });
     }
+    if (condition.field == Field::kClaim && request_.claims.empty()) {
+      // Without a verified token no claim is known, not even to be absent.
+      return excepting && presence(false, [](const Matcher&) { return false; });
+    }
     std::vector<std::string_view> values = engine::ValuesOf(request_, condition);
     if (values.empty()) {
       return presence(false, [](const Matcher&) { return false; });
@@ -68,8 +72,9 @@ class Reader {
     auto holds = [&](std::string_view value) {
       return presence(true, [&](const Matcher& matcher) { return Matches(matcher, value); });
     };
-    return excepting ? std::any_of(values.begin(), values.end(), holds)
-                     : std::all_of(values.begin(), values.end(), holds);
+    return excepting || condition.field == Field::kClaim
+               ? std::any_of(values.begin(), values.end(), holds)
+               : std::all_of(values.begin(), values.end(), holds);
   }
 
   Failure Judge(const LoweredBox& box) {

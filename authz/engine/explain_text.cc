@@ -132,6 +132,8 @@ std::vector<std::string_view> ValuesOf(const CanonicalRequest& request,
       return lines(request.headers);
     case Field::kQuery:
       return lines(request.query);
+    case Field::kClaim:
+      return lines(request.claims);
     default:
       return {};
   }

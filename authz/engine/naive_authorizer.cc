@@ -144,6 +144,8 @@ std::vector<std::string_view> ValuesOf(const Condition& condition, const Canonic
       return lines(r.headers);
     case Field::kQuery:
       return lines(r.query);
+    case Field::kClaim:
+      return lines(r.claims);
     default:
       return {};
   }
@@ -163,6 +165,14 @@ Truth JudgeAbsent(const Condition& condition) {
 
 enum class Place { kEntry, kExcept };
 
+// Without a verified token nothing is known of its claims, not even that one is absent: only a deny
+// that asks for absence applies.
+Truth JudgeWithoutToken(const Condition& condition, Place place, Effect effect) {
+  Truth truth = JudgeAbsent(condition);
+  bool widens_a_deny = effect == Effect::kDeny && place == Place::kEntry;
+  return truth == Truth::kTrue && !widens_a_deny ? Truth::kUnknown : truth;
+}
+
 Truth Judge(const Condition& condition, Place place, const Context& context) {
   const CanonicalRequest& r = context.request;
   auto any = [&](auto matches) {
@@ -181,6 +191,9 @@ Truth Judge(const Condition& condition, Place place, const Context& context) {
              (m.kind == Matcher::Kind::kPort && m.port == r.port);
     });
   }
+  if (condition.field == Field::kClaim && r.claims.empty()) {
+    return JudgeWithoutToken(condition, place, context.effect);
+  }
   std::vector<std::string_view> values = ValuesOf(condition, r);
   if (values.empty()) {
     return JudgeAbsent(condition);
@@ -191,7 +204,9 @@ Truth Judge(const Condition& condition, Place place, const Context& context) {
                 Truth::kTrue;
   }
   // `many`: an allow needs all values to match and a deny any; an `except` the other way round.
-  bool all = (context.effect == Effect::kAllow) == (place == Place::kEntry);
+  // A claim with several values is a list: one that matches is enough everywhere.
+  bool all = condition.field != Field::kClaim &&
+             (context.effect == Effect::kAllow) == (place == Place::kEntry);
   return (all ? matching == values.size() : matching > 0) ? Truth::kTrue : Truth::kFalse;
 }
 

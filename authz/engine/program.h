@@ -48,11 +48,12 @@ struct Check {
   };
   Kind kind = Kind::kText;
   Field field = Field::kId;
-  bool on_absent = false;   // The verdict when there is no value.
-  bool many = false;        // The key may occur more than once ...
-  bool all_values = false;  // ... and then all values must match, else any.
-  bool is_key = false;      // The request's index has judged it, if that found the box.
-  uint16_t slot = 0;        // Of a header or query key.
+  bool on_absent = false;    // The verdict when there is no value.
+  bool on_no_token = false;  // Of a claim: the verdict when no token was verified.
+  bool many = false;         // The key may occur more than once ...
+  bool all_values = false;   // ... and then all values must match, else any.
+  bool is_key = false;       // The request's index has judged it, if that found the box.
+  uint16_t slot = 0;         // Of a header or query key or claim.
   uint32_t predicate = 0;
   Matcher::Kind matcher = Matcher::Kind::kExact;
   uint32_t text_at = 0;  // Of kOneText, in Half::text; for a pattern, `predicate` is its number.
@@ -101,7 +102,7 @@ struct Group {
   std::vector<uint32_t> free_plain;
 };
 
-// KeySlots numbers the header names and query keys that rules name.
+// KeySlots numbers the header names, query keys or claims that rules name.
 struct KeySlots {
   std::map<std::string, uint16_t, std::less<>> numbers;
   // Cheap test that most names fail: a bit for each length and first byte that occurs.
@@ -129,7 +130,8 @@ struct Half {
   std::vector<Group> groups;
   KeySlots headers;
   KeySlots queries;
-  uint16_t slots = 0;  // Of both families together.
+  KeySlots claims;
+  uint16_t slots = 0;  // Of all families together.
 };
 
 struct RuleInfo {

@@ -23,12 +23,9 @@ Status ValidateCondition(const Condition& condition) {
   if (condition.any_of.empty()) {
     return InvalidArgument("a condition on ", FieldName(condition.field), " without a value");
   }
-  if (condition.field == Field::kClaim) {
-    return Error(StatusCode::kUnimplemented,
-                 "claims are not judged by this version, so a rule on them is refused");
-  }
-  bool keyed = condition.field == Field::kHeader || condition.field == Field::kQuery;
-  if (keyed == condition.key.empty() || (condition.many && !keyed)) {
+  bool repeatable = condition.field == Field::kHeader || condition.field == Field::kQuery;
+  bool keyed = repeatable || condition.field == Field::kClaim;
+  if (keyed == condition.key.empty() || (condition.many && !repeatable)) {
     return InvalidArgument("a condition on ", FieldName(condition.field),
                            " with a key or `many` out of place");
   }

@@ -45,6 +45,11 @@ constexpr bool IsHttpOnly(Field field) {
          field == Field::kHeader || field == Field::kQuery || field == Field::kClaim;
 }
 
+// IsKeyed says whether the field is a family of coordinates, told apart by Condition::key.
+constexpr bool IsKeyed(Field field) {
+  return field == Field::kHeader || field == Field::kQuery || field == Field::kClaim;
+}
+
 // IpRange is a CIDR block; IPv4 is kept as IPv4-mapped IPv6, with 96 added to its prefix.
 struct IpRange {
   std::array<uint8_t, 16> address = {};  // Bits beyond the prefix are zero.

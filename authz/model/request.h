@@ -27,7 +27,7 @@ struct NameValue {
 
 // CanonicalRequest borrows every string from its owner, which keeps it for the life of the stream.
 // An empty view means absent: no field of a request that was let in is both present and empty,
-// except header and query values, whose presence is their place in the list.
+// except header, query and claim values, whose presence is their place in the list.
 struct CanonicalRequest {
   RequestKind kind = RequestKind::kTcp;
   std::string_view callee;  // SPIFFE ID of the workload that is guarded.
@@ -41,6 +41,9 @@ struct CanonicalRequest {
   std::string_view host;               // Lower case, without port and trailing dot.
   std::span<const NameValue> headers;  // Names in lower case, in order of arrival, each line apart.
   std::span<const NameValue> query;    // Percent-decoded, in order.
+  // Of the request's verified token: every value of every claim, by the claim's path. Empty: no
+  // token was verified, because a verified one has claims.
+  std::span<const NameValue> claims;
 };
 
 }  // namespace countersign::authz

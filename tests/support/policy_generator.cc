@@ -102,6 +102,7 @@ const std::vector<std::string> kDomains = {"shop.example", "partner.example", "s
 const std::vector<std::string> kHeaderNames = {"x-tenant", "x-role", "x-env"};
 // The last two differ by what looks like the end of a key.
 const std::vector<std::string> kQueryKeys = {"page", "role", "a", "a\nb"};
+const std::vector<std::string> kClaimPaths = {"iss", "groups", "realm.roles"};
 const std::vector<std::string> kWords = {"acme", "acme-1", "a",     "admin", "",
                                          "eu",   "ACME",   "a\xff", "b\na",  "b\n"};
 const uint16_t kPorts[] = {443, 8443, 5432};
@@ -137,6 +138,10 @@ const CanonicalRequest& OwnedRequest::view() {
   for (const auto& [name, value] : query) {
     query_views_.push_back({name, value});
   }
+  claim_views_.clear();
+  for (const auto& [name, value] : claims) {
+    claim_views_.push_back({name, value});
+  }
   view_ = {.kind = kind,
            .callee = callee,
            .caller = caller,
@@ -147,7 +152,8 @@ const CanonicalRequest& OwnedRequest::view() {
            .path = path,
            .host = host,
            .headers = header_views_,
-           .query = query_views_};
+           .query = query_views_,
+           .claims = claim_views_};
   return view_;
 }
 
@@ -166,6 +172,9 @@ std::string OwnedRequest::Describe() const {
   }
   for (const auto& [name, value] : query) {
     text += Concat(" q:", name, "=", Quoted(value));
+  }
+  for (const auto& [name, value] : claims) {
+    text += Concat(" c:", name, "=", Quoted(value));
   }
   return text;
 }
@@ -280,6 +289,8 @@ Condition PolicyGenerator::FieldCondition(Field field) {
   if (field == Field::kHeader || field == Field::kQuery) {
     condition.key = Pick(field == Field::kHeader ? kHeaderNames : kQueryKeys);
     condition.many = Chance(40);
+  } else if (field == Field::kClaim) {
+    condition.key = Pick(kClaimPaths);
   }
   // Long lists are kept differently from short ones.
   size_t count = Chance(8) || (hard_ && Chance(30)) ? 8 + Below(4) : 1 + Below(2);
@@ -353,15 +364,19 @@ Entry PolicyGenerator::FromEntry() {
 }
 
 Entry PolicyGenerator::ToEntry() {
-  const std::vector<Field> fields = {Field::kMethod, Field::kMethod,   Field::kPath, Field::kPath,
-                                     Field::kPath,   Field::kProtocol, Field::kHost, Field::kPort,
-                                     Field::kSni,    Field::kHeader,   Field::kQuery};
+  std::vector<Field> fields = {Field::kMethod, Field::kMethod,   Field::kPath, Field::kPath,
+                               Field::kPath,   Field::kProtocol, Field::kHost, Field::kPort,
+                               Field::kSni,    Field::kHeader,   Field::kQuery};
+  std::vector<Field> excepted = {Field::kMethod, Field::kPath, Field::kHost,     Field::kHeader,
+                                 Field::kQuery,  Field::kPort, Field::kProtocol, Field::kSni};
+  if (claims_ == Claims::kDrawn) {
+    fields.push_back(Field::kClaim);
+    excepted.push_back(Field::kClaim);
+  }
   Entry entry;
   entry.all_of = Conditions(fields, 3);
   for (size_t i = Chance(20) ? 1 + Below(2) : 0; i > 0; --i) {
-    entry.except.push_back(Conditions({Field::kMethod, Field::kPath, Field::kHost, Field::kHeader,
-                                       Field::kQuery, Field::kPort, Field::kProtocol, Field::kSni},
-                                      2));
+    entry.except.push_back(Conditions(excepted, 2));
   }
   return entry;
 }
@@ -382,7 +397,8 @@ Rule PolicyGenerator::NewRule(const std::string& name, bool guardrail) {
     rule.to.push_back(ToEntry());
   }
   if (Chance(30)) {
-    rule.when = Conditions({Field::kHeader, Field::kHeader, Field::kQuery, Field::kHost}, 2);
+    Field last = claims_ == Claims::kDrawn ? Field::kClaim : Field::kHeader;
+    rule.when = Conditions({Field::kHeader, last, Field::kQuery, Field::kHost}, 2);
   }
   if (rule.effect == Effect::kAllow && Chance(15)) {
     rule.expires = Pick(kDates);
@@ -464,6 +480,9 @@ OwnedRequest PolicyGenerator::Request() {
   }
   for (size_t i = Below(4); i > 0; --i) {
     request.query.emplace_back(Pick(kQueryKeys), draw(kWords, 0));
+  }
+  for (size_t i = claims_ == Claims::kDrawn ? Below(6) : 0; i > 0; --i) {
+    request.claims.emplace_back(Chance(80) ? Pick(kClaimPaths) : "other", draw(kWords, 0));
   }
   return request;
 }

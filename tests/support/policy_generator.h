@@ -22,6 +22,7 @@ struct OwnedRequest {
   uint16_t port = 0;
   std::vector<std::pair<std::string, std::string>> headers;
   std::vector<std::pair<std::string, std::string>> query;
+  std::vector<std::pair<std::string, std::string>> claims;
 
   // Valid while this object is neither changed nor moved.
   const CanonicalRequest& view();
@@ -31,14 +32,18 @@ struct OwnedRequest {
   CanonicalRequest view_;
   std::vector<NameValue> header_views_;
   std::vector<NameValue> query_views_;
+  std::vector<NameValue> claim_views_;
 };
 
 class PolicyGenerator {
  public:
-  explicit PolicyGenerator(uint64_t seed) : random_(seed) {}
+  // Claims are drawn on demand, because not everything that reads policies reads them.
+  enum class Claims { kNone, kDrawn };
+  explicit PolicyGenerator(uint64_t seed, Claims claims = Claims::kNone)
+      : random_(seed), claims_(claims) {}
 
   // One to four sets of a few policies, one of them a guardrail at times. Every construct of the
-  // language but claims occurs.
+  // language occurs.
   std::vector<std::shared_ptr<const PolicySet>> Sets();
   OwnedRequest Request();
   // A time around the dates that the policies name.
@@ -68,6 +73,7 @@ class PolicyGenerator {
   std::string Mutate(std::string value);
 
   std::mt19937_64 random_;
+  Claims claims_;
   bool hard_ = false;  // Texts of the policy being drawn are patterns for automata.
 };
 

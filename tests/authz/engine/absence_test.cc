@@ -157,6 +157,7 @@ TEST(SemanticsTest, R16OnTcpHttpFieldsMakeDeniesWiderAndAllowsNarrower) {
                                  On(Field::kHost, Is("h")),
                                  Keyed(Field::kHeader, "x-a", {Is("1")}),
                                  Keyed(Field::kQuery, "a", {Is("1")}),
+                                 Keyed(Field::kClaim, "a", {Is("1")}),
                                  On(Field::kPath, Absent())};
   for (const Condition& condition : http_only) {
     std::string name(FieldName(condition.field));

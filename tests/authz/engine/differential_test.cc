@@ -50,7 +50,7 @@ TEST(DifferentialTest, CompiledAndReferenceAgree) {
   DecisionScratch scratch;
   for (int i = 0; i < kPairs / kRequestsEach; ++i) {
     uint64_t policy_seed = seed * 1'000'003 + static_cast<uint64_t>(i);
-    PolicyGenerator generator(policy_seed);
+    PolicyGenerator generator(policy_seed, PolicyGenerator::Claims::kDrawn);
     PolicySets sets = generator.Sets();
     auto naive = NaiveAuthorizer::Create(sets);
     ASSERT_TRUE(naive.ok()) << naive.status();

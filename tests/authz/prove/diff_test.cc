@@ -8,6 +8,7 @@
 #include "authz/engine/naive_authorizer.h"
 #include "authz/language/canonical_language.h"
 #include "authz/prove/witness.h"
+#include "tests/support/policy_builder.h"
 #include "tests/support/policy_generator.h"
 
 namespace countersign::authz::prove {
@@ -93,6 +94,17 @@ TEST(DiffTest, RegionsHoldExactlyTheRequestsWhoseVerdictChanges) {
     ASSERT_TRUE(report.ok()) << report.status();
     ExpectExact(before, after, now, *report, generator, 100);
   }
+}
+
+// A claim's values are a list and depend on a token, which is not what the other coordinates are.
+TEST(DiffTest, ARuleThatNamesClaimsIsRefusedByName) {
+  Rule rule = testing::R("buyers", Effect::kAllow, Subject::kAnyone, {},
+                         {testing::Keyed(Field::kClaim, "groups", {testing::Is("buyers")})});
+  PolicySets with = testing::OneSet({rule});
+  PolicySets without = testing::OneSet({testing::R("all", Effect::kAllow, Subject::kAnyone)});
+  StatusOr<DiffReport> report = DiffPolicies(without, with, {.now = WallTime()});
+  EXPECT_EQ(report.status().code(), StatusCode::kUnimplemented);
+  EXPECT_NE(Message(report.status()).find("\"buyers\" names claims"), std::string_view::npos);
 }
 
 // One rule of many is changed: what most changes are.
