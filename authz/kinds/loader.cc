@@ -238,6 +238,7 @@ constexpr yaml::YamlLimits kStoredLimits = {.bytes_max = 8 << 20,
                                             .depth_max = 32,
                                             .documents_max = 1,
                                             .nodes_max = 1'000'000,
+                                            .indicators_max = 2'000'000,
                                             .scalar_bytes_max = 16384,
                                             .problems_max = 10};
 

@@ -7,7 +7,9 @@ namespace countersign::authz {
 namespace {
 
 // A failed compile may cost as much as a large program; it is charged as one.
-constexpr int64_t kFailureInstructions = 50'000;
+constexpr int64_t kFailureCost = 50'000;
+
+int64_t CostOf(int64_t instructions) { return instructions + instructions * instructions / 500; }
 
 }  // namespace
 
@@ -19,9 +21,10 @@ Status PatternChecker::Check(const std::string& pattern) {
   if (auto known = seen_.find(pattern); known != seen_.end()) {
     return known->second;
   }
-  if (instructions_ > kFileInstructionsMax) {
-    return ResourceExhausted("the patterns of this file together need more than ",
-                             kFileInstructionsMax, " RE2 instructions, at ", Quoted(pattern));
+  if (cost_ > kFileCostMax) {
+    return ResourceExhausted("the patterns of this file together need more than ", kFileCostMax,
+                             " units to compile (n RE2 instructions: n + n * n / 500), at ",
+                             Quoted(pattern));
   }
   RE2::Options options;
   options.set_encoding(RE2::Options::EncodingLatin1);
@@ -32,9 +35,9 @@ Status PatternChecker::Check(const std::string& pattern) {
   RE2 compiled(pattern, options);
   Status status;
   if (compiled.ok()) {
-    instructions_ += compiled.ProgramSize();
+    cost_ += CostOf(compiled.ProgramSize());
   } else {
-    instructions_ += kFailureInstructions;
+    cost_ += kFailureCost;
     bool too_large = compiled.error_code() == RE2::ErrorPatternTooLarge;
     status = InvalidArgument("bad pattern ", Quoted(pattern), ": ",
                              too_large ? "needs more than 1 MiB" : compiled.error());

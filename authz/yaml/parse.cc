@@ -4,6 +4,7 @@
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/parser.h>
 
+#include <algorithm>
 #include <exception>
 #include <sstream>
 #include <unordered_set>
@@ -190,6 +191,10 @@ class TreeBuilder final : public YAML::EventHandler {
   size_t node_count_ = 0;
 };
 
+bool IsIndicator(char c) {
+  return c == '[' || c == ']' || c == '{' || c == '}' || c == ',' || c == ':';
+}
+
 void ParseDocuments(std::string_view text, const YamlLimits& limits, TreeBuilder& builder) {
   // yaml-cpp takes a quoted text that the file's end cuts off for a whole one, but not one that a
   // document's end cuts off.
@@ -234,6 +239,13 @@ Stream Parse(std::string_view text, const YamlLimits& limits) {
     stream.problems.push_back(
         {{},
          Concat("a file of ", text.size(), " bytes: at most ", limits.bytes_max, " are allowed")});
+    return stream;
+  }
+  auto indicators = static_cast<size_t>(std::ranges::count_if(text, IsIndicator));
+  if (indicators > limits.indicators_max) {
+    stream.problems.push_back({{},
+                               Concat(indicators, " of the characters [ ] { } , : in one file: ",
+                                      "at most ", limits.indicators_max, " are allowed")});
     return stream;
   }
   if (std::optional<Problem> problem = CheckText(text); problem.has_value()) {

@@ -14,10 +14,14 @@ namespace countersign::authz::yaml {
 
 // YamlLimits are one file's. Over a limit is a problem that names it.
 struct YamlLimits {
-  size_t bytes_max = 1 << 20;       // A larger file is not written by people.
-  size_t depth_max = 32;            // The deepest kind needs 9.
-  size_t documents_max = 1000;      // Of one file.
-  size_t nodes_max = 150'000;       // Of one file; bounds memory to about 30 MB.
+  size_t bytes_max = 1 << 20;   // A larger file is not written by people.
+  size_t depth_max = 32;        // The deepest kind needs 9.
+  size_t documents_max = 1000;  // Of one file.
+  size_t nodes_max = 150'000;   // Of one file; bounds memory to about 30 MB.
+  // The characters [ ] { } , and : of one file. yaml-cpp keeps up to 250 bytes for each of a flow
+  // collection before it hands out the first value; a full file of ids needs 220,000, one of
+  // patterns 350,000.
+  size_t indicators_max = 400'000;
   size_t scalar_bytes_max = 16384;  // The longest useful value is a pattern.
   size_t problems_max = 100;        // Of one file.
 };

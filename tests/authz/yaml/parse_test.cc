@@ -149,6 +149,7 @@ TEST(YamlParseTest, EveryLimitIsNamedAndOthersStayWithin) {
   limits.documents_max = 2;
   limits.nodes_max = 10;
   limits.scalar_bytes_max = 5;
+  limits.indicators_max = 11;
   struct Row {
     std::string text;
     const char* problem;
@@ -157,8 +158,9 @@ TEST(YamlParseTest, EveryLimitIsNamedAndOthersStayWithin) {
       {std::string(101, '#'), "a file of 101 bytes: at most 100"},
       {"[[[[]]]]", "nested deeper than 3 levels"},
       {"--- a\n--- b\n--- c\n", "more than 2 documents"},
-      {"[1,2,3,4,5,6,7,8,9,10]", "more than 10 values"},
+      {"- 1\n- 2\n- 3\n- 4\n- 5\n- 6\n- 7\n- 8\n- 9\n- 10\n", "more than 10 values"},
       {"abcdef", "a value of 6 bytes: at most 5"},
+      {"[[],[],{},a:b]", "12 of the characters [ ] { } , : in one file: at most 11"},
   };
   for (const Row& row : rows) {
     EXPECT_THAT(Problems(Parse(row.text, limits)), testing::HasSubstr(row.problem));
