@@ -13,17 +13,23 @@ constexpr std::string_view kTopKeys[] = {"apiVersion", "kind", "metadata", "spec
 constexpr std::string_view kListKeys[] = {"apiVersion", "kind", "metadata", "items"};
 constexpr FieldRow kNameRow = {.path = "metadata.name", .type = FieldType::kName};
 
-const yaml::Node* ScalarAt(const yaml::Node& root, std::string_view key) {
+// The word under a top key; null with an error if there is none. `hint` says what it may be.
+const yaml::Node* WordAt(const yaml::Node& root, std::string_view key, std::string_view hint,
+                         Reporter& reporter) {
   const yaml::Node* node = root.Find(key);
-  return node != nullptr && node->kind == yaml::Node::Kind::kScalar ? node : nullptr;
+  if (node == nullptr) {
+    reporter.Error(root.where, Concat("required key ", Quoted(key), " is missing", hint));
+  } else if (node->kind != yaml::Node::Kind::kScalar) {
+    reporter.Error(node->where,
+                   Concat(key, " must be a single value, not ", yaml::KindName(node->kind)));
+    node = nullptr;
+  }
+  return node;
 }
 
 void CheckVersion(const yaml::Node& root, Reporter& reporter) {
-  const yaml::Node* version = ScalarAt(root, "apiVersion");
-  if (version == nullptr) {
-    reporter.Error(root.where,
-                   Concat("required key \"apiVersion\" is missing (", kApiVersion, ")"));
-  } else if (version->text != kApiVersion) {
+  const yaml::Node* version = WordAt(root, "apiVersion", Concat(" (", kApiVersion, ")"), reporter);
+  if (version != nullptr && version->text != kApiVersion) {
     reporter.Error(version->where, Concat("unknown apiVersion ", Quoted(version->text), ": this ",
                                           "version reads ", kApiVersion));
   }
@@ -31,9 +37,8 @@ void CheckVersion(const yaml::Node& root, Reporter& reporter) {
 
 const KindRow* ReadKind(const yaml::Node& root, Reporter& reporter) {
   CheckVersion(root, reporter);
-  const yaml::Node* kind = ScalarAt(root, "kind");
+  const yaml::Node* kind = WordAt(root, "kind", "", reporter);
   if (kind == nullptr) {
-    reporter.Error(root.where, "required key \"kind\" is missing");
     return nullptr;
   }
   const KindRow* row = FindKind(kind->text);
@@ -84,7 +89,7 @@ void CheckTopKeys(const yaml::Node& root, std::span<const std::string_view> know
 }
 
 bool IsList(const yaml::Node& root) {
-  const yaml::Node* kind = ScalarAt(root, "kind");
+  const yaml::Node* kind = root.Find("kind");
   return root.kind == yaml::Node::Kind::kSequence || (kind != nullptr && kind->text == "List");
 }
 
@@ -133,12 +138,12 @@ void CheckNode(const yaml::Node& root, bool is_cut, LoadedFile& file) {
     return;
   }
   size_t errors_before = reporter.errors();
+  CheckTopKeys(root, kTopKeys, reporter);
   const KindRow* kind = ReadKind(root, reporter);
   if (kind == nullptr) {
     file.broken = true;
     return;
   }
-  CheckTopKeys(root, kTopKeys, reporter);
   CheckedDocument& document = file.documents.emplace_back();
   document.kind = kind;
   document.context = &context;

@@ -212,7 +212,7 @@ std::string MatcherJson(const Value& value, Field field) {
 bool CheckMatcherMap(const yaml::Node& node, const FieldRow& row, LoadContext& context,
                      Value& out) {
   bool may_be_many = row.field == Field::kHeader || row.field == Field::kQuery;
-  size_t words = 0;
+  size_t count = 0;
   size_t errors = context.reporter.errors();
   for (const yaml::Member& member : node.members) {
     if (member.key == "many" && may_be_many) {
@@ -223,12 +223,15 @@ bool CheckMatcherMap(const yaml::Node& node, const FieldRow& row, LoadContext& c
       continue;
     }
     if (std::ranges::find(kMatcherWords, member.key) == std::end(kMatcherWords)) {
-      context.reporter.Error(member.where,
-                             Concat("unknown predicate ", Quoted(member.key), " in ", KeyOf(row),
-                                    DidYouMean(member.key, kMatcherWords)));
+      std::vector<std::string_view> words(std::begin(kMatcherWords), std::end(kMatcherWords));
+      if ((row.flags & kIdForm) != 0) {
+        words.back() = "id";  // In the place of `present`, which says nothing about ids.
+      }
+      context.reporter.Error(member.where, Concat("unknown predicate ", Quoted(member.key), " in ",
+                                                  KeyOf(row), DidYouMean(member.key, words)));
       continue;
     }
-    ++words;
+    ++count;
     Status status =
         member.key == "present" && (row.flags & kIdForm) != 0
             ? InvalidArgument("present says nothing about ids: write which ones, or leave it out")
@@ -239,7 +242,7 @@ bool CheckMatcherMap(const yaml::Node& node, const FieldRow& row, LoadContext& c
   }
   bool presence =
       out.matcher.kind == Matcher::Kind::kPresent || out.matcher.kind == Matcher::Kind::kAbsent;
-  if (errors == context.reporter.errors() && words != 1) {
+  if (errors == context.reporter.errors() && count != 1) {
     context.reporter.Error(node.where,
                            Concat(KeyOf(row), ": a predicate has exactly one of exact, ",
                                   "under, prefix, suffix, re2 and present"));
