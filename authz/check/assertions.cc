@@ -10,7 +10,8 @@ std::vector<Diagnostic> CheckAssertions(const std::vector<std::shared_ptr<const 
           {Diagnostic::Severity::kError, assertion.where,
            Concat("assertion ", Quoted(assertion.name), " of policy set ", Quoted(set->name),
                   " is not proved: assertions need the prover, which is not in "
-                  "this version")});
+                  "this version"),
+           "assertion"});
     }
   }
   return findings;

@@ -113,7 +113,7 @@ class Linter {
 
  private:
   void Warn(const SourcePosition& where, std::string message) {
-    findings_.push_back({Diagnostic::Severity::kWarning, where, std::move(message)});
+    findings_.push_back({Diagnostic::Severity::kWarning, where, std::move(message), "lint"});
   }
 
   void CheckTcpPorts(const PolicySet& set, const AccessPolicy& policy, const Rule& rule,

@@ -13,7 +13,7 @@ namespace {
 std::string_view EffectName(Effect effect) { return effect == Effect::kAllow ? "allow" : "deny"; }
 
 Diagnostic ErrorAt(const SourcePosition& where, std::string message) {
-  return {Diagnostic::Severity::kError, where, std::move(message)};
+  return {Diagnostic::Severity::kError, where, std::move(message), "test"};
 }
 
 // Runner judges the cases of one RunPolicyTests.

@@ -36,6 +36,8 @@ struct Diagnostic {
   Severity severity = Severity::kError;
   SourcePosition where;  // Line 0: the file as a whole.
   std::string message;
+  // Which check found it, for machines: load, compile, test, assertion, or a lint's own word.
+  std::string_view rule = "load";
 };
 // FormatDiagnostic prints "file:line:column: message"; a warning says so after the position.
 std::string FormatDiagnostic(const Diagnostic& diagnostic);
