@@ -20,7 +20,7 @@ ALLOWED = {
     "authz/kinds": ["base", "base/crypto", "authz/model", "authz/yaml", "identity/values"],
     "authz/engine": ["base", "base/crypto", "authz/model", "identity/values"],
     "authz/prove": ["base", "authz/model", "authz/language", "authz/engine", "authz/kinds", "identity/values"],
-    "authz/check": ["base", "authz/model", "authz/kinds", "authz/engine"],
+    "authz/check": ["base", "authz/model", "authz/kinds", "authz/engine", "authz/language", "identity/values"],
     "audit/record": ["base", "base/crypto", "authz/model"],
     "audit/log": ["base", "base/crypto", "authz/model", "audit/record"],
     "audit/query": ["base", "base/crypto", "authz/model", "audit/record", "audit/log"],

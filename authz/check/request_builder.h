@@ -1,0 +1,27 @@
+// Requests of policy tests, made and changed coordinate by coordinate.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "authz/check/rule_parts.h"
+#include "authz/model/policy.h"
+
+namespace countersign::authz {
+
+// SetCoordinate gives the coordinate that `condition` speaks of another value; "" makes it absent.
+// False: a request cannot have that value at all.
+bool SetCoordinate(const Condition& condition, const std::string& value,
+                   PolicyTestCase::Request& request);
+
+// FindMatching makes a request that the variant's rule matches, or nothing if none was found in a
+// bounded number of tries.
+std::optional<PolicyTestCase::Request> FindMatching(const RuleVariants& variants,
+                                                    const RuleVariants::Variant& variant,
+                                                    WallTime now);
+
+// SameRequest compares everything.
+bool SameRequest(const PolicyTestCase::Request& a, const PolicyTestCase::Request& b);
+
+}  // namespace countersign::authz
