@@ -19,12 +19,15 @@ LoadResult LoadFolder(std::string_view name) {
 
 TEST(ShippedFilesTest, PoliciesLoad) {
   LoadResult result = LoadFolder("policies");
-  ASSERT_EQ(result.sets.size(), 2u);
-  EXPECT_EQ(result.sets[0]->name, "baseline-deny-all");
-  EXPECT_TRUE(result.sets[0]->guardrail);
-  EXPECT_EQ(result.sets[1]->name, "shop");
-  EXPECT_EQ(result.sets[1]->policies.size(), 2u);
-  EXPECT_EQ(result.sets[1]->tests.size(), 14u);
+  std::vector<std::string> names;
+  for (const auto& set : result.sets) {
+    names.push_back(set->name);
+    EXPECT_EQ(set->guardrail, set->name == "baseline-deny-all") << set->name;
+    EXPECT_GE(set->tests.size(), 10u) << set->name;
+  }
+  EXPECT_EQ(names, (std::vector<std::string>{"admin-console", "baseline-deny-all", "brownfield",
+                                             "catalog-grpc", "federation-partner", "shop",
+                                             "tenant-header"}));
 }
 
 TEST(ShippedFilesTest, TheShopLoads) {
