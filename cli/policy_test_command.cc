@@ -131,7 +131,7 @@ void Generate(Context& context, const authz::LoadResult& loaded) {
       between = "---\n";
     }
     for (const std::string& rule : tests.without_request) {
-      context.err << "no request was found that rule " << rule << " matches: write one by hand\n";
+      context.err << "no request was found that matches " << rule << ": write one by hand\n";
     }
   }
 }

@@ -79,14 +79,22 @@ class SetGenerator {
       : variants_(variants), set_(set), sets_(sets), now_(now) {}
 
   void AddRule(const RuleVariants::Variant& variant) {
-    std::optional<Request> base = BaseOf(variant);
+    std::optional<Request> base = BaseOf(variant, {variant.source, variant.first});
     if (!base.has_value()) {
       without_request_.push_back(variant.rule);
       return;
     }
     Keep(*base, Concat(variant.rule, " matches"));
-    for (size_t part = 0; part < variant.parts.size(); ++part) {
-      AddPart(variant, part, *base);
+    for (size_t part = 0; part < variant.parts.size() && !Full(); ++part) {
+      // Another entry than the one that the request so far is of needs a request of its own.
+      Wanted whole = {&variant.parts[part].whole, RuleVariants::Whole(variant, part)};
+      std::optional<Request> of_part = BaseOf(variant, whole);
+      if (of_part.has_value()) {
+        Keep(*of_part, Concat(variant.rule, ", ", variant.parts[part].label, ": inside"));
+        AddPart(variant, part, *of_part);
+      } else {
+        without_request_.push_back(Concat(variant.rule, ", ", variant.parts[part].label));
+      }
     }
   }
 
@@ -127,22 +135,25 @@ class SetGenerator {
     return out;
   }
 
+  bool Full() const { return cases_.size() >= GenerateLimits::kCasesMax; }
   bool empty() const { return cases_.empty() && without_request_.empty(); }
 
  private:
   // A request of the tests that the rule matches reads best: it is the author's own.
-  std::optional<Request> BaseOf(const RuleVariants::Variant& variant) const {
-    for (const PolicyTestCase& test : set_.tests) {
-      TestRequest request(test.request);
-      if (request.error() != CanonicalError::kNone) {
-        continue;
-      }
-      std::vector<bool> truths = variants_.Truths(request.canonical(), now_);
-      if (!truths.empty() && truths[variant.first]) {
-        return test.request;
+  std::optional<Request> BaseOf(const RuleVariants::Variant& variant, const Wanted& wanted) const {
+    for (const std::vector<PolicyTestCase>* tests : {&set_.tests, &cases_}) {
+      for (const PolicyTestCase& test : *tests) {
+        TestRequest request(test.request);
+        if (request.error() != CanonicalError::kNone) {
+          continue;
+        }
+        std::vector<bool> truths = variants_.Truths(request.canonical(), now_);
+        if (!truths.empty() && truths[wanted.number]) {
+          return test.request;
+        }
       }
     }
-    return FindMatching(variants_, variant, now_);
+    return FindMatching(variants_, variant, wanted, now_);
   }
 
   void AddPart(const RuleVariants::Variant& variant, size_t part, const Request& base) {
@@ -201,8 +212,8 @@ class SetGenerator {
     auto same = [&request](const PolicyTestCase& test) {
       return SameRequest(test.request, request);
     };
-    if (!IsReadable(request) || cases_.size() >= GenerateLimits::kCasesMax ||
-        std::ranges::any_of(cases_, same) || std::ranges::any_of(set_.tests, same)) {
+    if (!IsReadable(request) || Full() || std::ranges::any_of(cases_, same) ||
+        std::ranges::any_of(set_.tests, same)) {
       return;
     }
     name = name.substr(0, kNameBytesMax - 8);
@@ -235,7 +246,7 @@ StatusOr<std::vector<GeneratedTests>> GenerateTests(
   for (const auto& set : sets) {
     SetGenerator generator(variants, *set, sets, now);
     for (const RuleVariants::Variant& variant : variants.variants()) {
-      if (variant.set == set->name) {
+      if (variant.set == set->name && !generator.Full()) {
         generator.AddRule(variant);
       }
     }

@@ -24,7 +24,8 @@ struct GeneratedTests {
   std::string set;
   std::string yaml;
   size_t cases = 0;
-  std::vector<std::string> without_request;  // Rules for which no matching request was found.
+  // Rules and their predicates for which no matching request was found.
+  std::vector<std::string> without_request;
 };
 
 // GenerateTests gives one for each set with a case that no PolicyTest of the set has yet.

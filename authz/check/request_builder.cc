@@ -72,6 +72,30 @@ bool Satisfy(const std::vector<Condition>& conditions, size_t attempt, Request& 
   return true;
 }
 
+// Gives what exceptions speak of a value: where there is none, an allow is excluded. Which value is
+// outside of the exception, the tries tell.
+void Avoid(const Entry& entry, size_t attempt, Request& request) {
+  for (const std::vector<Condition>& exception : entry.except) {
+    for (const Condition& condition : exception) {
+      std::vector<std::string> values = NearValues(condition.any_of.front(), condition.field);
+      std::erase(values, "");
+      Request changed = request;
+      if (!values.empty() && SetCoordinate(condition, values[attempt % values.size()], changed)) {
+        request = std::move(changed);
+      }
+    }
+  }
+}
+
+bool SatisfyOne(const std::vector<Entry>& entries, size_t attempt, Request& request) {
+  if (entries.empty()) {
+    return true;
+  }
+  const Entry& entry = entries[attempt % entries.size()];
+  Avoid(entry, attempt, request);
+  return Satisfy(entry.all_of, attempt, request);
+}
+
 // An id of the workloads that the policy guards.
 std::vector<std::string> WorkloadsOf(const RuleVariants::Variant& variant) {
   std::vector<Matcher> matchers = variant.policy->applies_to;
@@ -90,19 +114,16 @@ std::vector<std::string> WorkloadsOf(const RuleVariants::Variant& variant) {
   return ids;
 }
 
-bool Matches(const RuleVariants& variants, const RuleVariants::Variant& variant,
-             const Request& source, WallTime now) {
+bool Matches(const RuleVariants& variants, uint32_t number, const Request& source, WallTime now) {
   TestRequest request(source);
   if (request.error() != CanonicalError::kNone) {
     return false;
   }
   std::vector<bool> truths = variants.Truths(request.canonical(), now);
-  return !truths.empty() && truths[variant.first];
+  return !truths.empty() && truths[number];
 }
 
-std::optional<Request> Try(const RuleVariants::Variant& variant, const std::string& workload,
-                           size_t attempt) {
-  const Rule& rule = *variant.source;
+std::optional<Request> Try(const Rule& rule, const std::string& workload, size_t attempt) {
   Request request;
   request.workload = workload;
   request.method = "GET";
@@ -111,11 +132,7 @@ std::optional<Request> Try(const RuleVariants::Variant& variant, const std::stri
     std::string_view id = workload;
     request.caller = Concat(id.substr(0, id.find('/', std::string_view("spiffe://").size())), "/x");
   }
-  if (!rule.from.empty() &&
-      !Satisfy(rule.from[attempt % rule.from.size()].all_of, attempt, request)) {
-    return std::nullopt;
-  }
-  if (!rule.to.empty() && !Satisfy(rule.to[attempt % rule.to.size()].all_of, attempt, request)) {
+  if (!SatisfyOne(rule.from, attempt, request) || !SatisfyOne(rule.to, attempt, request)) {
     return std::nullopt;
   }
   return Satisfy(rule.when, attempt, request) ? std::optional<Request>(std::move(request))
@@ -163,11 +180,12 @@ bool SetCoordinate(const Condition& condition, const std::string& value, Request
 }
 
 std::optional<Request> FindMatching(const RuleVariants& variants,
-                                    const RuleVariants::Variant& variant, WallTime now) {
+                                    const RuleVariants::Variant& variant, const Wanted& wanted,
+                                    WallTime now) {
   for (const std::string& workload : WorkloadsOf(variant)) {
     for (size_t attempt = 0; attempt < 2 * kTriesPerCondition; ++attempt) {
-      std::optional<Request> request = Try(variant, workload, attempt);
-      if (request.has_value() && Matches(variants, variant, *request, now)) {
+      std::optional<Request> request = Try(*wanted.rule, workload, attempt);
+      if (request.has_value() && Matches(variants, wanted.number, *request, now)) {
         return request;
       }
     }

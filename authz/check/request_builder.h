@@ -15,11 +15,17 @@ namespace countersign::authz {
 bool SetCoordinate(const Condition& condition, const std::string& value,
                    PolicyTestCase::Request& request);
 
-// FindMatching makes a request that the variant's rule matches, or nothing if none was found in a
-// bounded number of tries.
+// Wanted is a rule and its number among the variants: a variant's own, or a part's `whole`.
+struct Wanted {
+  const Rule* rule = nullptr;
+  uint32_t number = 0;
+};
+
+// FindMatching makes a request that the rule matches at a workload of the variant's policy, or
+// nothing if none was found in a bounded number of tries.
 std::optional<PolicyTestCase::Request> FindMatching(const RuleVariants& variants,
                                                     const RuleVariants::Variant& variant,
-                                                    WallTime now);
+                                                    const Wanted& wanted, WallTime now);
 
 // SameRequest compares everything.
 bool SameRequest(const PolicyTestCase::Request& a, const PolicyTestCase::Request& b);

@@ -11,7 +11,8 @@ namespace countersign::authz {
 
 // JsonSchema describes one document of any kind; `kind` decides which. It refuses what has the
 // wrong shape (keys, types, words, ranges); what only the loader can know (patterns that compile,
-// names that exist, rules between fields) it lets through, and it refuses nothing that loads.
+// names that exist, rules between fields) it lets through, and it refuses no document that loads.
+// A List and an array of documents are no documents.
 std::string JsonSchema();
 // JsonSchemaOf describes documents of one kind; the name's letters have no case.
 StatusOr<std::string> JsonSchemaOf(std::string_view kind);

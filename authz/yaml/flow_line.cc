@@ -7,15 +7,21 @@ bool IsOpen(char c) { return c == '[' || c == '{'; }
 bool IsClose(char c) { return c == ']' || c == '}'; }
 bool IsBlank(char c) { return c == ' ' || c == '\t'; }
 
-// Whether a blank stands between two tokens of a flow collection that are not both text.
-bool BlankBetween(char before, char c) {
-  if (before == 0 || c == ',' || before == '[' || c == ']') {
+// Two tokens of a flow collection that are not both text; 0 is the line's beginning.
+struct Neighbours {
+  char before;
+  char after;
+};
+
+bool BlankBetween(const Neighbours& tokens) {
+  auto [before, after] = tokens;
+  if (before == 0 || after == ',' || before == '[' || after == ']') {
     return false;
   }
   if (before == '{') {
-    return c != '}';
+    return after != '}';
   }
-  return c == '}' || before == ',' || before == ':';
+  return after == '}' || before == ',' || before == ':';
 }
 
 }  // namespace
@@ -58,7 +64,7 @@ void FlowLine::AppendToken(std::string_view line, size_t at, std::string_view bl
   bool within_text = before_ == 'x' && !mark;
   if (within_text) {
     out += blanks;
-  } else if (!ends_key && BlankBetween(before_ == '\n' ? char{0} : before_, c)) {
+  } else if (!ends_key && BlankBetween({before_ == '\n' ? char{0} : before_, c})) {
     out += ' ';
   }
   out += c;

@@ -81,16 +81,23 @@ class Layout {
         Content(line, column);
       }
     }
-    WriteComments(0, 0);
+    WriteComments({});
     return std::move(out_);
   }
 
  private:
+  enum class Collection : uint8_t { kMap, kSequence };
   // Level is an open block collection: where it began and where it begins now.
   struct Level {
     size_t old_column;
     size_t column;
-    bool sequence;
+    Collection collection;
+  };
+  // Where a line stood and stands, and whether an empty one stands above it.
+  struct Place {
+    size_t old_column = 0;
+    size_t column = 0;
+    bool blank_before = false;
   };
   struct Comment {
     std::string_view text;
@@ -99,9 +106,9 @@ class Layout {
     bool blank_before;
   };
 
-  void Write(size_t column, std::string_view text, bool blank_before) {
-    out_ += blank_before && !out_.empty() ? "\n" : "";
-    out_ += Concat(std::string(column, ' '), text, "\n");
+  void Write(const Place& place, std::string_view text) {
+    out_ += place.blank_before && !out_.empty() ? "\n" : "";
+    out_ += Concat(std::string(place.column, ' '), text, "\n");
   }
 
   // The deepest open level that a comment at `column` stands in.
@@ -115,10 +122,11 @@ class Layout {
   }
 
   // A comment belongs to the line below it, unless it is indented further than that.
-  void WriteComments(size_t next_old, size_t next) {
+  void WriteComments(const Place& next) {
     for (const Comment& comment : comments_) {
-      size_t column = comment.old_column <= next_old ? next : std::max(comment.column, next);
-      Write(column, comment.text, comment.blank_before);
+      size_t column = comment.old_column <= next.old_column ? next.column
+                                                            : std::max(comment.column, next.column);
+      Write({comment.old_column, column, comment.blank_before}, comment.text);
     }
     comments_.clear();
   }
@@ -129,25 +137,29 @@ class Layout {
       return InvalidArgument(at_ + 1, ":", rest + 1, ": begin the document on the line after ",
                              line.substr(0, 3));
     }
-    WriteComments(0, 0);
+    WriteComments({});
     levels_.clear();
-    Write(0, line, blank_);
+    Write({0, 0, blank_}, line);
     blank_ = false;
     return absl::OkStatus();
   }
 
   size_t Below() const { return levels_.empty() ? 0 : levels_.back().column + kStep; }
 
-  size_t Enter(size_t old_column, bool sequence) {
-    while (!levels_.empty() &&
-           (levels_.back().old_column > old_column ||
-            (levels_.back().old_column == old_column && levels_.back().sequence && !sequence))) {
+  size_t Enter(size_t old_column, Collection collection) {
+    // A list may stand at the column of its key: a key there ends it.
+    auto ends = [&](const Level& level) {
+      return level.old_column > old_column ||
+             (level.old_column == old_column && level.collection == Collection::kSequence &&
+              collection == Collection::kMap);
+    };
+    while (!levels_.empty() && ends(levels_.back())) {
       levels_.pop_back();
     }
     bool open = !levels_.empty() && levels_.back().old_column == old_column &&
-                levels_.back().sequence == sequence;
+                levels_.back().collection == collection;
     if (!open) {
-      levels_.push_back({old_column, Below(), sequence});
+      levels_.push_back({old_column, Below(), collection});
     }
     return levels_.back().column;
   }
@@ -158,7 +170,7 @@ class Layout {
     size_t column = kNone;
     size_t at = old_column;
     while (at < line.size() && line[at] == '-' && EndsToken(line, at + 1)) {
-      size_t entered = Enter(at, true);
+      size_t entered = Enter(at, Collection::kSequence);
       column = column == kNone ? entered : column;
       size_t item = SkipBlanks(line, ++at);
       if (item == line.size() || line[item] == '#') {
@@ -170,45 +182,38 @@ class Layout {
     }
     size_t colon = at < line.size() && !IsBlank(line[at]) ? FindColon(line, at) : kNone;
     if (colon != kNone) {
-      size_t entered = Enter(at, false);
+      size_t entered = Enter(at, Collection::kMap);
       column = column == kNone ? entered : column;
       text += Concat(TrimEnd(line.substr(at, colon - at)), ":");
       at = colon + 1;
     }
     column = column == kNone ? Below() : column;
-    WriteComments(old_column, column);
-    bool blank = blank_;
+    Place place = {old_column, column, blank_};
+    WriteComments(place);
     blank_ = false;
     size_t value = SkipBlanks(line, at);
     if (colon != kNone && value < line.size() && line[value] != '#') {
       text += ' ';
     }
-    Value(line, at, text, {old_column, column, blank});
+    Value(line, at, std::move(text), place);
   }
-
-  // Where a line of content stood and stands.
-  struct Place {
-    size_t old_column;
-    size_t column;
-    bool blank_before;
-  };
 
   void Value(std::string_view line, size_t after, std::string text, const Place& place) {
     size_t at = SkipBlanks(line, after);
     if (at == line.size()) {
-      Write(place.column, text, place.blank_before);
+      Write(place, text);
     } else if (line[at] == '#') {
-      Write(place.column, Concat(text, line.substr(after)), place.blank_before);
+      Write(place, Concat(text, line.substr(after)));
     } else if (line[at] == '|' || line[at] == '>') {
-      Write(place.column, Concat(text, line.substr(at)), place.blank_before);
+      Write(place, Concat(text, line.substr(at)));
       BlockScalar(line.substr(at));
     } else if (std::string_view("[{\"'").find(line[at]) != kNone) {
       FlowLine flow;
       flow.Append(line.substr(at), text);
-      Write(place.column, text, place.blank_before);
+      Write(place, text);
       MoreFlow(flow, place);
     } else {
-      Write(place.column, Concat(text, line.substr(at)), place.blank_before);
+      Write(place, Concat(text, line.substr(at)));
     }
   }
 
@@ -228,7 +233,7 @@ class Layout {
       size_t column = std::max(floor, moved > place.old_column ? moved - place.old_column : 0);
       std::string text;
       flow.Append(line.substr(old_column), text);
-      Write(column, text, false);
+      Write({old_column, column, false}, text);
     }
   }
 

@@ -208,7 +208,7 @@ TEST(SarifTest, FindingsHaveRulesLevelsAndPlaces) {
   EXPECT_EQ(place["artifactLocation"]["uri"], Concat("file://", dir.path(), "/a%20b.yaml"));
   EXPECT_THAT(results[2]["message"]["text"].get<std::string>(),
               HasSubstr("unknown key \"efect\" (did you mean \"effect\"?)"));
-  EXPECT_EQ(place["region"]["startLine"], 14);
+  EXPECT_EQ(place["region"]["startLine"], 15);
   EXPECT_EQ(place["region"]["startColumn"], 20);  // Of letters: the name has one of two bytes.
 }
 

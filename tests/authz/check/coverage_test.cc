@@ -191,6 +191,17 @@ TEST(GenerateTest, CasesLoadPassAndShowBothSidesOfEveryPredicate) {
   }
 }
 
+TEST(GenerateTest, EveryEntryHasBordersOfItsOwn) {
+  std::string text = Policies(
+      "    - { name: r, effect: allow, "
+      "from: [{ id: spiffe://td/a }, { id: { under: spiffe://td/b }, except: { peerIp: 10.9.0.0/16 "
+      "} }], "
+      "to: [{ methods: [GET, HEAD], path: '/x/{id}' }, { grpc: { service: a.B, methods: [Get] } }] "
+      "}\n");
+  CoverageReport report = MeasureWithGenerated(text);
+  EXPECT_EQ(report.BoundaryPercent(), 100u) << testing::PrintToString(Sides(report));
+}
+
 TEST(GenerateTest, ExceptionsHaveBordersOfTheirOwn) {
   std::string text = Policies(
       "    - { name: r, effect: allow, from: [{ id: { under: spiffe://td }, "
