@@ -14,7 +14,7 @@ def _request(connection, method, path):
     return answer.status, answer.read()
 
 
-def _loop(pipe, uid, rate, stop, method, path, kept_share):
+def _loop(pipe, uid, rate, stop, sent, method, path, kept_share):
     if uid is not None:
         os.setgroups([])
         os.setgid(uid)
@@ -29,6 +29,7 @@ def _loop(pipe, uid, rate, stop, method, path, kept_share):
         if pause > 0:
             time.sleep(pause)
         number += 1
+        sent.value = number
         use_kept = number % 100 < kept_share
         began = time.monotonic()
         connection = kept if use_kept and kept is not None else http.client.HTTPConnection(*ADDRESS, timeout=10)
@@ -53,11 +54,15 @@ class Load:
     def __init__(self, mesh, rate, method="GET", path="/orders/7", kept_share=50, uid=70010):
         context = multiprocessing.get_context("fork")
         self.stopping = context.Event()
+        self._sent = context.RawValue("L", 0)
         self.pipe, child = context.Pipe(duplex=False)
         self.process = context.Process(
             target=_loop, daemon=True,
-            args=(child, uid if mesh.root else None, rate, self.stopping, method, path, kept_share))
+            args=(child, uid if mesh.root else None, rate, self.stopping, self._sent, method, path, kept_share))
         self.process.start()
+
+    def sent(self):
+        return self._sent.value
 
     def stop(self):
         """(status -> count, failures, slowest seconds, seconds)"""
@@ -67,3 +72,16 @@ class Load:
         result = self.pipe.recv()
         self.process.join()
         return result
+
+
+def together(loads):
+    """Ends several loads and adds up what stop() says of each."""
+    counts, failures, slowest, seconds = {}, [], 0.0, 0.0
+    for load in loads:
+        load.stopping.set()
+    for load in loads:
+        own, failed, longest, took = load.stop()
+        for status, count in own.items():
+            counts[status] = counts.get(status, 0) + count
+        failures, slowest, seconds = failures + failed, max(slowest, longest), max(seconds, took)
+    return counts, failures, slowest, seconds

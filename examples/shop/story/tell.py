@@ -78,7 +78,8 @@ def main():
         return 130
     except (Failed, OSError, subprocess.SubprocessError, KeyError, RuntimeError) as error:
         keep = True
-        print(f"   FAILED  {error if isinstance(error, Failed) else repr(error)}\n\nlogs: {mesh.folder}/log",
+        logs = mesh.folder / "log"
+        print(f"   FAILED  {error if isinstance(error, Failed) else repr(error)}\n\nlogs: {logs if logs.is_dir() else mesh.top}",
               file=sys.stderr)
         return 1
     finally:
