@@ -12,7 +12,7 @@ PROGRAMS = ("countersign", "countersign-server", "countersign-agent", "countersi
 # Scripts that a page tells people to run and that take minutes or install things: their --help must work.
 SCRIPTS_WITH_HELP = ("./quickstart", "./check", "bench/run", "tests/soak/soak.py")
 SCRIPTS = ("tools/install_packages", "tools/build", "tools/fuzz", "tools/coverage", "tests/conformance/run",
-           "tools/make_unicode_groups")
+           "tools/make_unicode_groups", "tools/changed_sources")
 
 
 class Programs:
