@@ -50,6 +50,23 @@ def rows_without_a_test(path, tests):
                 yield cells[0]
 
 
+def packages_and_their_page():
+    """docs/dependencies.md names each package that the scripts install, in a column of its own, and no other."""
+    lines = (TOP / "tools/packages.txt").read_text().splitlines()
+    installed = {line.split()[1] for line in lines if line and not line.startswith("#")}
+    named, column = set(), None
+    for line in (TOP / "docs/dependencies.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip().strip("|").split(" | ")]
+        if not line.startswith("|"):
+            column = None
+        elif "Debian package" in cells:
+            column = cells.index("Debian package")
+        elif column is not None and len(cells) > column:
+            named |= set(re.findall(r"`([^`]+)`", cells[column]))
+    for name in sorted(installed ^ named):
+        yield f"dependencies.md: {name} is " + ("not named" if name in installed else "not in tools/packages.txt")
+
+
 def main():
     errors, tests, links = [], known_tests(), 0
     for path in [TOP / "README.md", TOP / "CONTRIBUTING.md", *sorted((TOP / "docs").glob("*.md"))]:
@@ -72,6 +89,7 @@ def main():
                 errors.append(f"{path.name}: no file {target}")
     for name in ("threat_model.md", "operations.md"):
         errors += [f"{name}: no test for: {row}" for row in rows_without_a_test(TOP / "docs" / name, tests)]
+    errors += packages_and_their_page()
     print("\n".join(errors))
     print(f"{links} names and links looked up, {len(errors)} missing")
     return 1 if errors or links < 60 else 0
