@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Reads every #include of the tree and fails on an arrow that docs/architecture.md does not allow."""
+"""Reads every #include of the tree and fails on an arrow that is not allowed; docs/architecture.md says the same."""
 import pathlib
 import re
 import sys
@@ -98,8 +98,46 @@ def check_file(path, errors):
             errors.append(f"{where}: gRPC types stay in *_service, *_client and main files")
 
 
+def spelled_out(words):
+    """`audit/{record,log}, values` -> the rooms."""
+    rooms = set()
+    for word in re.findall(r"[\w/]+(?:\{[\w,]+\})?", words):
+        prefix, brace, ends = word.partition("{")
+        names = [prefix + end for end in ends.rstrip("}").split(",")] if brace else [word]
+        for name in names:
+            rooms.add("identity/values" if name == "values" else name)
+            if name == "identity":
+                rooms.add("identity/values")
+    return rooms
+
+
+def rooms_of_the_page():
+    """Room -> rooms that docs/architecture.md says it may include."""
+    block = (TOP / "docs/architecture.md").read_text().split("## Rooms")[1].split("```")[1]
+    told, room = {}, ""
+    for line in block.strip().splitlines():
+        line = line.partition("[")[0]  # The third parties are THIRD_PARTY's.
+        if not line.startswith(" "):
+            room, line = line.split()[0].rstrip("/"), line.partition("->")[2]
+            told[room] = ""
+        told[room] += line
+    return {room: {"base"} | spelled_out(words) for room, words in told.items() if room != "base"}
+
+
+def compare_with_the_page(errors):
+    told = rooms_of_the_page()
+    for room in sorted(ALLOWED.keys() - {"base"} | told.keys()):
+        allowed = set(ALLOWED.get(room, [])) | {"base"}
+        if room not in ALLOWED or room not in told:
+            errors.append(f"docs/architecture.md: the room {room} is {'not known' if room not in ALLOWED else 'missing'}")
+        elif told[room] != allowed:
+            errors.append(f"docs/architecture.md: {room}: not allowed: {sorted(told[room] - allowed)}, "
+                          f"not told: {sorted(allowed - told[room])}")
+
+
 def main():
     errors, count = [], 0
+    compare_with_the_page(errors)
     for folder in ["base", "identity", "authz", "audit", "sds", "proxy_agent", "cli"]:
         for path in sorted((TOP / folder).rglob("*")):
             if path.suffix in (".cc", ".h"):
