@@ -42,7 +42,12 @@ void PrintWhatToTry(Context& context, const dev::MeshFolders& folders,
               << "  export COUNTERSIGN_AGENT_SOCKET=" << folders.agent_socket() << "\n"
               << "  export COUNTERSIGN_AUDIT_DIR=" << folders.audit_dir() << "\n"
               << "  countersign get proxies\n"
-              << "  countersign audit search --effect deny\n";
+              << "  countersign audit search --effect deny\n"
+              << "\na service of your own takes four steps, each in docs/walkthrough.md:\n"
+              << "  1. your program, under a user of its own\n"
+              << "  2. its identity: a Registration\n"
+              << "  3. its doors: a Service\n"
+              << "  4. who may do what: a PolicySet with an AccessPolicy and a PolicyTest\n";
   context.out.flush();
 }
 

@@ -5,6 +5,7 @@ import argparse
 import json
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import sys
@@ -175,6 +176,87 @@ def doctor_on_a_good_host(host):
     check(status == 1 and "mend: chmod 0600" in out, "exit status 1: doctor, of a key that others may read", out)
 
 
+# What stands for a value in the pages, and the exit status that each command shown there must have. None: runs on.
+VALUES = {"NAME": "node-8", "DIR": "written", "F": "reader.pid", "FILES": str(TOP / "examples/shop/services.yaml")}
+SHOWN = {
+    "countersign svid write --dir DIR --signal HUP --pid-file F": None,
+    "countersign token generate --node NAME": 0,
+    "countersign get proxies": 0,
+    "countersign doctor": 0,
+    "countersign doctor -o wide": 0,
+    "countersign doctor -f FILES": 0,
+}
+STARTED = "countersign dev up FOLDER"  # As this mesh was.
+
+
+def what_the_pages_show_runs(host):
+    pages = [(TOP / "docs" / name).read_text() for name in ("operations.md", "threat_model.md")]
+    shown = {command for page in pages for command in re.findall(r"`(countersign (?:[^`\n]+))`", page)} - {STARTED}
+    check(shown == SHOWN.keys(), "every command of operations.md and threat_model.md has its row here", str(shown ^ SHOWN.keys()))
+    for text in sorted(shown & SHOWN.keys()):
+        words = [VALUES.get(word, word) for word in text.split()[1:]]
+        if SHOWN[text] is not None:
+            host.ends(SHOWN[text], *words)
+        else:
+            writes_until_stopped(host, words)
+
+
+def writes_until_stopped(host, words):
+    """`svid write` for a program that reads certificates from disk: the files come, and the program is told of the next."""
+    folder = host.folder / VALUES["DIR"]
+    folder.mkdir()
+    os.chown(folder, 70020, 70020)
+    account = {"user": 70020, "group": 70020, "extra_groups": [], "cwd": host.folder}
+    reader = subprocess.Popen(["sh", "-c", "trap 'exit 7' HUP; echo ready; while :; do sleep 0.1; done"], stdout=subprocess.PIPE,
+                              **account)
+    writer = None
+    try:
+        reader.stdout.readline()
+        host.file(VALUES["F"], f"{reader.pid}\n")
+        writer = subprocess.Popen([host.mesh.cli_for_users(), *words], env=host.mesh.env(), stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.DEVNULL, **account)
+        wait_until("the SVID is written", lambda: all((folder / name).exists() for name in ("svid.pem", "key.pem", "bundle.pem")))
+        wait_until("its reader is told of the next", lambda: reader.poll() is not None, 60)
+        check(reader.returncode == 7, f"countersign {' '.join(words)}: writes, and signals", str(reader.returncode))
+        check(writer.poll() is None, "and goes on", str(writer.returncode))
+    finally:
+        for child in (reader, writer):
+            if child is not None and child.poll() is None:
+                child.terminate()
+                child.wait(20)
+
+
+def a_baseline_beside_the_shop(host):
+    """policies/baseline-deny-all in a mesh: it takes nothing that the shop allows, and opens nothing."""
+    status, said, err = host.run("apply", "-f", TOP / "policies/baseline-deny-all")
+    check(status == 0 and "policyset/baseline-deny-all created" in said, "the deny-all baseline is applied beside the shop", said + err)
+    wait_until("every proxy acknowledges it", lambda: all(
+        "baseline-deny-all" in [s["set"] for s in proxy["acknowledged"]] for proxy in host.mesh.proxies().values()))
+    status, body = host.mesh.curl("http://127.0.0.1:18080/orders/7")
+    check(status == 200, "with it web still reads an order", f"{status} {body}")
+    denied_request(host)
+    for caller, rule in (("", "baseline-deny-all/identity/no-anonymous-callers"),
+                         ("caller: spiffe://elsewhere.example/ns/prod/sa/web\n", "baseline-deny-all/reach/known-trust-domains-only")):
+        request = host.file("request.yaml", f"{caller}workload: {ORDERS}\nmethod: GET\npath: /orders/7\n")
+        status, said, err = host.run("policy", "eval", TOP / "policies/shop", TOP / "policies/baseline-deny-all", "-f", request)
+        check(status == 1 and rule in said, f"and denies by {rule}", said + err)
+    host.ends(0, "delete", "policyset", "baseline-deny-all")
+
+
+def bench_prints_figures(host):
+    """The cheapest area of bench/run, as a table and for machines."""
+    run = [TOP / "bench/run", "--bin", host.mesh.programs, "--only", "identity"]
+    for form in ("json", "table"):
+        done = subprocess.run([*run, "-o", form], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+        check(done.returncode == 0, f"bench/run -o {form}", done.stdout + done.stderr)
+        if form == "json" and done.returncode == 0:
+            rows = json.loads(done.stdout)
+            check(rows and all({"name", "value", "unit", "mark", "held", "command"} <= row.keys() and row["value"] > 0 and
+                               row["name"].startswith("identity.") for row in rows), "its rows have name, value, unit, mark", str(rows))
+        elif done.returncode == 0:
+            check(re.search(r"^identity\.registration_to_svid +[\d.,]+ ms ", done.stdout, re.M), "its table has the same", done.stdout)
+
+
 def meshes_in_each_others_way(host):
     shop, other = TOP / "examples/shop", host.mesh.top / "other"
     status, said, seconds = host.dev_up(shop, "--dir", host.mesh.folder)
@@ -243,10 +325,13 @@ def main():
         exit_codes_of_svid(host)
         lists_go_round(host)
         doctor_on_a_good_host(host)
+        what_the_pages_show_runs(host)
+        a_baseline_beside_the_shop(host)
         meshes_in_each_others_way(host)
         proxy_and_agent_killed_together(host)
         mesh.stop(keep=True)
         a_port_of_a_service_in_use(host)
+        bench_prints_figures(host)
         keep = bool(failures)
     except (Failed, OSError, subprocess.SubprocessError) as error:
         print(f"FAILED  {error}", file=sys.stderr)
