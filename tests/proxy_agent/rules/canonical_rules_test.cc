@@ -1,6 +1,10 @@
 // R1 to R6 and R8: one canonical request, judged, routed and forwarded; ambiguity is refused.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
 #include "tests/proxy_agent/rules/proxy_fixture.h"
 
 namespace countersign {
@@ -159,8 +163,22 @@ TEST_F(ProxyTest, RuleR6BytesOver7FNeverTurnADenyIntoAnAllow) {
   EXPECT_EQ(Ask(*stream, Get("/", "X-Tag: \xff\xfe\r\n")).status, 200);
 }
 
-TEST_F(ProxyTest, RuleR8ControlBytesReachNeitherHeadersNorTheLog) {
+class RuleR8 : public ProxyTest, public testing::WithParamInterface<const char*> {
+ protected:
+  RuleR8() { flags_ = {"--log-format", GetParam()}; }
+};
+INSTANTIATE_TEST_SUITE_P(LogFormats, RuleR8, testing::Values("console", "json"),
+                         [](const auto& row) { return std::string(row.param); });
+
+TEST_P(RuleR8, ControlBytesReachNeitherHeadersNorTheLog) {
   StartInbound(kAllButAdmin);
+  // From a name in a certificate: no handshake.
+  for (const std::string& san : {std::string("spiffe://shop.example/web\0\x1b[31m\r\nx", 34),
+                                 std::string("spiffe://shop.example/\x1b\"\\\xff\n{}")}) {
+    TestCertificateSpec spec = ca_.LeafSpec("/web");
+    spec.uri_sans = {san};
+    EXPECT_EQ(StatusFor(IdentityOf(ca_.Sign(spec))), 0);
+  }
   // From the server name: refused in the handshake, or harmless.
   const auto odd = TryDial({.identity = Identity("/web"),
                             .alpn = {"http/1.1"},
@@ -181,7 +199,17 @@ TEST_F(ProxyTest, RuleR8ControlBytesReachNeitherHeadersNorTheLog) {
     EXPECT_FALSE(HeaderOf(request, "x-evil")) << request;
     EXPECT_EQ(request.find('\x1b'), std::string::npos);
   }
-  EXPECT_EQ(proxy_->Log().find('\x1b'), std::string::npos);
+  proxy_->Stop();  // The log is whole.
+  const std::string log = proxy_->Log();
+  EXPECT_TRUE(std::all_of(log.begin(), log.end(), [](char c) {
+    return c == '\n' || static_cast<unsigned char>(c) >= 0x20;
+  })) << log;
+  EXPECT_NE(log.find("request refused"), std::string::npos);
+  std::istringstream lines(log);
+  for (std::string line; std::getline(lines, line);) {
+    const bool object = nlohmann::json::parse(line, nullptr, false).is_object();
+    EXPECT_EQ(object, GetParam() == std::string_view("json")) << line;
+  }
 }
 
 }  // namespace

@@ -185,7 +185,7 @@ TEST_F(ProxyTest, RuleR13AConnectionEndsWithItsCallersSvid) {
   }
   ASSERT_EQ(status, 200);
   EXPECT_TRUE(stream->WaitForEnd(seconds(44)));
-  EXPECT_LE(Clock::System().Now(), svid->not_after() + seconds(1));
+  EXPECT_LE(Clock::System().Now(), svid->not_after() + kEndSlack);
 }
 
 TEST_F(ProxyTest, RuleR13AConnectionEndsWithTheProxysOwnSvid) {
@@ -212,7 +212,7 @@ TEST_F(ProxyTest, RuleR13AConnectionEndsWithTheProxysOwnSvid) {
   ASSERT_NE(stream, nullptr);
   ASSERT_EQ(stream->peer_chain_der(), own_->chain_der());
   EXPECT_TRUE(stream->WaitForEnd(seconds(44)));
-  EXPECT_LE(Clock::System().Now(), own_->not_after() + seconds(1));
+  EXPECT_LE(Clock::System().Now(), own_->not_after() + kEndSlack);
   int ready = 200;
   while (ready == 200 && Clock::System().Now() < own_->not_after() + seconds(2)) {
     ready = Admin("/ready").status;

@@ -105,6 +105,7 @@ void ProxyTest::Launch(std::vector<std::string> more_arguments) {
                                    "test",
                                    "--admin",
                                    admin_address_};
+  argv.insert(argv.end(), flags_.begin(), flags_.end());
   argv.insert(argv.end(), more_arguments.begin(), more_arguments.end());
   proxy_ = ChildProcess::Start(argv, dir_.File("proxy.log"));
 }

@@ -21,6 +21,10 @@ inline constexpr const char* kBilling = "spiffe://shop.example/billing";
 inline constexpr const char* kWeb = "spiffe://shop.example/web";
 inline constexpr const char* kBatch = "spiffe://shop.example/batch";
 
+// kEndSlack is how long after an SVID's end the test may learn that its connections ended. The
+// proxy's timer fires at the end of life; a loaded machine runs it, and the test, a little later.
+inline constexpr std::chrono::seconds kEndSlack{1};
+
 TlsIdentity IdentityOf(const identity::X509Svid& svid);
 TlsIdentity IdentityOf(const TestChain& chain);
 
@@ -62,6 +66,7 @@ class ProxyTest : public testing::Test {
   // Reached says whether the application has seen anything.
   bool Reached() const { return application_.accepted() > 0; }
 
+  std::vector<std::string> flags_;  // Of every Launch.
   TempDir dir_;
   TestCa ca_;
   std::shared_ptr<const identity::X509Svid> own_;

@@ -1,7 +1,11 @@
 // R32, R33 and R44: an upstream is the one that was meant, and says no more than it was asked.
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <set>
+
 #include "tests/proxy_agent/rules/proxy_fixture.h"
+#include "tests/support/worker_of.h"
 
 namespace countersign {
 namespace {
@@ -111,12 +115,16 @@ TEST_F(UpstreamTest, RuleR33AnUpstreamOfAForeignDomainIsRefused) {
 
 TEST_F(UpstreamTest, RuleR33WhatIsSentBetweenProxiesIsMutualTls13) {
   std::string version;
+  std::string cipher;
+  int group = 0;
   std::vector<std::string> client_chain;
   const auto orders = TestServer::Start(
       "127.0.0.1:0",
       [&](TestStream& stream) {
         ReadRequestText(stream);
         version = stream.tls_version();
+        cipher = SSL_get_cipher_name(stream.native());
+        group = static_cast<int>(SSL_get_negotiated_group(stream.native()));
         client_chain = stream.peer_chain_der();
         stream.Write(ReplyText("ok"));
       },
@@ -124,7 +132,59 @@ TEST_F(UpstreamTest, RuleR33WhatIsSentBetweenProxiesIsMutualTls13) {
   StartOutbound(orders->address(), orders->address());
   ASSERT_EQ(AskAt(to_orders_, Get("/")).status, 200);
   EXPECT_EQ(version, "TLSv1.3");
+  EXPECT_EQ(cipher, "TLS_AES_128_GCM_SHA256") << "the server takes the caller's first";
+  EXPECT_EQ(group, NID_X25519);
   EXPECT_EQ(client_chain, own_->chain_der());
+}
+
+TEST_F(ProxyTest, RuleR33APortChoosesAes128GcmAndX25519WhateverItsCallerPrefers) {
+  StartInbound(kAllowWeb);
+  const auto stream = Dial();  // OpenSSL's own order begins with AES-256.
+  ASSERT_NE(stream, nullptr);
+  ASSERT_EQ(Ask(*stream, Get("/")).status, 200);
+  ASSERT_STREQ(SSL_CIPHER_get_name(sk_SSL_CIPHER_value(SSL_get_ciphers(stream->native()), 0)),
+               "TLS_AES_256_GCM_SHA384");
+  EXPECT_STREQ(SSL_get_cipher_name(stream->native()), "TLS_AES_128_GCM_SHA256");
+  EXPECT_EQ(SSL_get_negotiated_group(stream->native()), NID_X25519);
+}
+
+TEST_F(UpstreamTest, RuleR13IdleUpstreamsOfEachWorkerEndWithARotation) {
+  std::atomic<int> ended = 0;
+  const auto orders = TestServer::Start(
+      "127.0.0.1:0",
+      [&](TestStream& stream) {
+        while (!ReadRequestText(stream).empty()) {
+          stream.Write(ReplyText("ok"));
+        }
+        ++ended;
+      },
+      As("/orders"));
+  flags_ = {"--workers", "2"};
+  StartOutbound(orders->address(), orders->address());
+  std::vector<std::unique_ptr<TestStream>> callers;
+  std::set<int> workers;
+  for (int i = 0; i < 64 && workers.size() < 2; ++i) {
+    auto caller = TestStream::Connect(to_orders_);
+    ASSERT_TRUE(caller.ok()) << caller.status();
+    ASSERT_EQ(Ask(**caller, Get("/")).status, 200);
+    const std::optional<int> worker = WorkerOf(proxy_->pid(), **caller);
+    ASSERT_TRUE(worker.has_value());
+    workers.insert(*worker);
+    callers.push_back(std::move(*caller));
+  }
+  ASSERT_EQ(workers.size(), 2u);
+  ASSERT_EQ(orders->accepted(), 2u) << "one kept connection a worker";
+  const auto next = ca_.Svid("/web");
+  agent_->SetIdentity(next, ca_.Bundles());
+  const auto until = std::chrono::steady_clock::now() + kPatience;
+  while (ended < 2 && std::chrono::steady_clock::now() < until) {
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(ended, 2) << "they showed the SVID that is no more";
+  for (const auto& caller : callers) {
+    EXPECT_EQ(Ask(*caller, Get("/")).status, 200);
+  }
+  EXPECT_EQ(orders->accepted(), 4u);
 }
 
 TEST_F(UpstreamTest, RuleR45TicketsHaveABudget) {
