@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <ostream>
 
 #include "audit/query/explain.h"
@@ -50,9 +51,13 @@ StatusOr<std::string> LogFolder(const Context& context) {
   return folder;
 }
 
-StatusOr<audit::LogSearcher> OpenLog(const Context& context) {
+std::optional<std::string> TrustedKey(const Options& options) {
+  return options.vkey.empty() ? std::nullopt : std::optional<std::string>(options.vkey);
+}
+
+StatusOr<audit::LogSearcher> OpenLog(const Context& context, const Options& options) {
   ASSIGN_OR_RETURN(std::string folder, LogFolder(context));
-  return audit::LogSearcher::Open(folder);
+  return audit::LogSearcher::Open(folder, TrustedKey(options));
 }
 
 // "1h" is an hour ago; else a time as ParseTime reads it.
@@ -145,7 +150,7 @@ std::vector<std::string> Row(const audit::FoundDecision& found, OutputFormat for
 Status Search(Context& context, const Options& options) {
   ASSIGN_OR_RETURN(OutputFormat format, TableOrJson(options));
   ASSIGN_OR_RETURN(audit::SearchQuery query, ToQuery(options));
-  ASSIGN_OR_RETURN(audit::LogSearcher log, OpenLog(context));
+  ASSIGN_OR_RETURN(audit::LogSearcher log, OpenLog(context, options));
   ASSIGN_OR_RETURN(std::vector<audit::FoundDecision> found, log.Search(query));
   if (format == OutputFormat::kJson) {
     context.out << "[";
@@ -180,7 +185,7 @@ struct Proved {
 
 StatusOr<Proved> FindProved(Context& context, const Options& options) {
   ASSIGN_OR_RETURN(audit::DecisionId id, audit::ParseDecisionId(options.id));
-  ASSIGN_OR_RETURN(audit::LogSearcher log, OpenLog(context));
+  ASSIGN_OR_RETURN(audit::LogSearcher log, OpenLog(context, options));
   ASSIGN_OR_RETURN(audit::FoundDecision found, log.Find(id));
   ASSIGN_OR_RETURN(audit::TlogProof proof, log.reader().Prove(found.decision.index));
   if (found.completion_record.has_value()) {
@@ -266,9 +271,7 @@ Status Verify(Context& context, const Options& options) {
   ASSIGN_OR_RETURN(OutputFormat format, TableOrJson(options));
   audit::VerifyOptions verify;
   ASSIGN_OR_RETURN(verify.folder, Folder(context));
-  if (!options.vkey.empty()) {
-    verify.vkey = options.vkey;
-  }
+  verify.vkey = TrustedKey(options);
   if (!options.known.empty()) {
     ASSIGN_OR_RETURN(verify.known, ReadFile(options.known, kProofBytesMax));
   }
@@ -281,7 +284,7 @@ Status Verify(Context& context, const Options& options) {
 Status Export(Context& context, const Options& options) {
   ASSIGN_OR_RETURN(audit::SearchQuery query, ToQuery(options));
   ASSIGN_OR_RETURN(std::string folder, LogFolder(context));
-  ASSIGN_OR_RETURN(audit::LogReader log, audit::LogReader::Open(folder));
+  ASSIGN_OR_RETURN(audit::LogReader log, audit::LogReader::Open(folder, TrustedKey(options)));
   for (uint64_t i = 0; i < log.size() && context.out.good(); ++i) {
     ASSIGN_OR_RETURN(audit::LocatedRecord record, log.Record(i));
     WallTime time{std::chrono::nanoseconds(record.record.time_ns())};
@@ -311,6 +314,11 @@ void AddTimes(CLI::App& sub, Options& options) {
   sub.add_option("--until", options.until, "before this time, or until so long ago");
 }
 
+void AddKey(CLI::App& sub, Options& options) {
+  sub.add_option("--vkey", options.vkey,
+                 "the log's verifier key, kept elsewhere; else the one beside the log is believed");
+}
+
 }  // namespace
 
 void AddAuditCommands(CLI::App& app, Context& context) {
@@ -330,7 +338,9 @@ void AddAuditCommands(CLI::App& app, Context& context) {
   AddTimes(*search, o);
   search->add_option("--limit", o.limit, "at most so many, the newest ones")->capture_default_str();
   search->add_option("-o,--output", o.format, "table, wide or json");
+  AddKey(*search, o);
   search->footer(
+      "\nReads the whole log and proves that it did: what is not found is not in the log.\n"
       "\nExamples:\n"
       "  countersign audit search --effect deny --since 1h\n"
       "  countersign audit search --caller spiffe://shop.example/ns/prod/sa/web -o json");
@@ -340,17 +350,19 @@ void AddAuditCommands(CLI::App& app, Context& context) {
   show->add_flag("--proof", o.proof,
                  "print its inclusion proof (C2SP tlog-proof, with the record)");
   show->add_option("-o,--output", o.format, "table or json");
+  AddKey(*show, o);
   show->footer("\nExample:\n  countersign audit show ID --proof > ID.tlog-proof");
 
   CLI::App* explain = AddVerb(*audit, context, options, Explain, "explain",
                               "say why a request was allowed or denied");
   explain->add_option("id", o.id, "decision id, as the denied caller was told")->required();
   explain->add_option("-o,--output", o.format, "table or json");
+  AddKey(*explain, o);
   explain->footer("\nExample:\n  countersign audit explain 0123456789abcdef0123456789abcdef");
 
   CLI::App* verify = AddVerb(*audit, context, options, Verify, "verify",
                              "check every record against the signed checkpoint (exit 1: altered)");
-  verify->add_option("--vkey", o.vkey, "the log's verifier key, kept elsewhere");
+  AddKey(*verify, o);
   verify->add_option("--known", o.known,
                      "a checkpoint of this log, kept elsewhere: must be its past");
   verify->add_option("--proof", o.proof_file,
@@ -364,6 +376,7 @@ void AddAuditCommands(CLI::App& app, Context& context) {
   CLI::App* dump = AddVerb(*audit, context, options, Export, "export",
                            "print all records, one JSON object a line");
   AddTimes(*dump, o);
+  AddKey(*dump, o);
   dump->footer(
       "\nExamples:\n"
       "  countersign audit export --since 1h\n"

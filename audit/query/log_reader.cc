@@ -16,7 +16,9 @@ std::string_view Trimmed(std::string_view text) {
   return text;
 }
 
-StatusOr<LocatedRecord> Locate(uint64_t index, std::string_view bytes) {
+}  // namespace
+
+StatusOr<LocatedRecord> LocateRecord(uint64_t index, std::string_view bytes) {
   StatusOr<LogEntry> entry = ParseEntry(bytes);
   if (!entry.ok()) {
     return Annotate(entry.status(), Concat("record ", index, ": "));
@@ -27,8 +29,6 @@ StatusOr<LocatedRecord> Locate(uint64_t index, std::string_view bytes) {
   }
   return LocatedRecord{index, entry->source, *std::move(record)};
 }
-
-}  // namespace
 
 StatusOr<NoteVerifierKey> ReadVerifierKey(const std::string& folder,
                                           const std::optional<std::string>& given) {
@@ -73,11 +73,32 @@ StatusOr<std::string> LogReader::Entry(uint64_t index) {
 
 StatusOr<LocatedRecord> LogReader::Record(uint64_t index) {
   ASSIGN_OR_RETURN(std::string bytes, Entry(index));
-  return Locate(index, bytes);
+  return LocateRecord(index, bytes);
 }
 
-StatusOr<TreeHash> LogReader::RootAt(uint64_t size) {
-  return SubtreeHash({0, size}, hashes_.AsSource());
+Status LogReader::ReadAllProven(const TakeEntry& take) {
+  MerkleTree tree;
+  for (uint64_t begin = 0; begin < size(); begin += kTileWidth) {
+    uint64_t width = std::min(kTileWidth, size() - begin);
+    ASSIGN_OR_RETURN(std::string bundle, ReadTile(folder_, {kEntriesLevel, begin / kTileWidth}));
+    std::vector<std::string_view> entries = SplitBundle(bundle, width);
+    if (entries.size() < width) {
+      return DataLoss(TileStem(kEntriesLevel, begin / kTileWidth), " ends before record ",
+                      begin + entries.size(),
+                      "; run `countersign audit verify`, which says what is missing");
+    }
+    for (uint64_t i = 0; i < width; ++i) {
+      tree.Append(LeafHash(entries[i]), [](int, const TreeHash&) {});
+      RETURN_IF_ERROR(take(begin + i, entries[i]));
+    }
+  }
+  if (tree.Root() != checkpoint_.root) {
+    return DataLoss("the ", size(), " records in ", folder_,
+                    " do not give the root that was signed for them: some were altered, so what is "
+                    "missing from an answer cannot be known; run `countersign audit verify`, which "
+                    "names the first one");
+  }
+  return absl::OkStatus();
 }
 
 StatusOr<TlogProof> LogReader::Prove(uint64_t index) {
@@ -99,7 +120,7 @@ StatusOr<LocatedRecord> CheckTlogProof(const TlogProof& proof, const NoteVerifie
   if (root != checkpoint.root) {
     return DataLoss("record ", proof.index, " is not what was signed at this place of the log");
   }
-  return Locate(proof.index, proof.extra);
+  return LocateRecord(proof.index, proof.extra);
 }
 
 }  // namespace countersign::audit

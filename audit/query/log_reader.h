@@ -3,7 +3,7 @@
 // It opens with a verified checkpoint and sees exactly what that covers. It changes nothing.
 #pragma once
 
-#include <map>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -23,6 +23,9 @@ struct LocatedRecord {
   ParsedRecord record;
 };
 
+// LocateRecord parses entry `index`; the error names it.
+StatusOr<LocatedRecord> LocateRecord(uint64_t index, std::string_view entry);
+
 // ReadVerifierKey takes `given` if there is one, else the key that lies in the log's folder.
 StatusOr<NoteVerifierKey> ReadVerifierKey(const std::string& folder,
                                           const std::optional<std::string>& given);
@@ -39,14 +42,17 @@ class LogReader {
   const NoteVerifierKey& verifier() const { return verifier_; }
   uint64_t size() const { return checkpoint_.size; }
 
+  // ReadAllProven calls `take` with each entry, in order; an error of its own ends the reading. OK
+  // only if what was read gives the signed root, hence is the whole log and nothing else.
+  using TakeEntry = std::function<Status(uint64_t index, std::string_view entry)>;
+  Status ReadAllProven(const TakeEntry& take);
+
   // Entry gives an entry's bytes; Record parses them. Neither checks a hash.
   StatusOr<std::string> Entry(uint64_t index);
   StatusOr<LocatedRecord> Record(uint64_t index);
   // Prove makes the record's inclusion proof and checks it, so that what it is given for stands in
   // the signed tree. The entry's bytes travel in the proof's extra line.
   StatusOr<TlogProof> Prove(uint64_t index);
-  // RootAt is the root of the first `size` records, from the tiles.
-  StatusOr<TreeHash> RootAt(uint64_t size);
 
  private:
   LogReader(std::string folder, NoteVerifierKey verifier)

@@ -1,13 +1,12 @@
 #include "audit/query/search.h"
 
 #include <algorithm>
-
-#include "audit/query/search_index.h"
+#include <deque>
+#include <map>
 
 namespace countersign::audit {
 namespace {
 
-// The question again, of the record itself: the index is not believed.
 bool Matches(const SearchQuery& query, const DecisionRecord& r) {
   auto is = [](const auto& wanted, const auto& actual) {
     return !wanted.has_value() || *wanted == actual;
@@ -20,57 +19,97 @@ bool Matches(const SearchQuery& query, const DecisionRecord& r) {
          (!query.until.has_value() || time < *query.until);
 }
 
-Status NotWhatTheIndexSays(uint64_t record) {
-  return DataLoss("record ", record,
-                  " is not what the index says; run `countersign audit verify`, "
-                  "then remove index.sqlite");
-}
+// Sieve keeps the newest decisions that match, with their completions, which come later.
+class Sieve {
+ public:
+  explicit Sieve(const SearchQuery& query) : query_(query) {}
+
+  Status Take(uint64_t index, std::string_view entry) {
+    // Most records are not what is looked for, and show it without being parsed.
+    if (!MayMatter(entry.substr(std::min(entry.size(), kEntryHeaderBytes)))) {
+      return absl::OkStatus();
+    }
+    ASSIGN_OR_RETURN(LocatedRecord located, LocateRecord(index, entry));
+    if (const DecisionRecord* decision = located.record.decision()) {
+      if (Matches(query_, *decision) && query_.limit > 0) {
+        Keep(decision->id, std::move(located));
+      }
+    } else if (const auto* done = std::get_if<CompletionRecord>(&located.record.value())) {
+      AddCompletion(done->id, std::move(located));
+    }
+    return absl::OkStatus();
+  }
+
+  std::vector<FoundDecision> Found() {
+    return {std::make_move_iterator(kept_.begin()), std::make_move_iterator(kept_.end())};
+  }
+
+ private:
+  // False for records that certainly are not wanted; a text stands in its record byte for byte.
+  bool MayMatter(std::string_view record) const {
+    std::optional<PeekedId> peeked = PeekId(record);
+    if (!peeked.has_value()) {
+      return true;  // The parser says what it is.
+    }
+    if (peeked->type == PeekedId::Type::kCompletion) {
+      return place_of_.contains(peeked->id);
+    }
+    auto holds = [record](const std::optional<std::string>& text) {
+      return !text.has_value() || record.find(*text) != std::string_view::npos;
+    };
+    return (!query_.id.has_value() || *query_.id == peeked->id) && holds(query_.caller) &&
+           holds(query_.callee) && holds(query_.rule) && holds(query_.path_prefix);
+  }
+
+  void Keep(const DecisionId& id, LocatedRecord decision) {
+    if (kept_.size() == query_.limit) {
+      auto oldest = place_of_.find(kept_.front().decision.record.decision()->id);
+      if (oldest != place_of_.end() && oldest->second == dropped_) {
+        place_of_.erase(oldest);
+      }
+      kept_.pop_front();
+      ++dropped_;
+    }
+    // Should two claim one id, the later one has its place here; Find tells.
+    place_of_[id] = dropped_ + kept_.size();
+    kept_.push_back({std::move(decision), std::nullopt});
+  }
+
+  // A worker writes both into one ring: another's word about this decision is not believed.
+  void AddCompletion(const DecisionId& id, LocatedRecord completion) {
+    auto place = place_of_.find(id);
+    if (place == place_of_.end()) {
+      return;
+    }
+    FoundDecision& hit = kept_[place->second - dropped_];
+    if (hit.decision.source.ring == completion.source.ring) {
+      hit.completion_record = std::move(completion);
+    }
+  }
+
+  const SearchQuery& query_;
+  std::deque<FoundDecision> kept_;
+  size_t dropped_ = 0;                     // Matches that the limit pushed out.
+  std::map<DecisionId, size_t> place_of_;  // Of a kept one, among all matches so far.
+};
 
 }  // namespace
 
-LogSearcher::LogSearcher(LogReader reader, std::unique_ptr<SearchIndex> index)
-    : reader_(std::move(reader)), index_(std::move(index)) {}
-LogSearcher::LogSearcher(LogSearcher&&) noexcept = default;
-LogSearcher& LogSearcher::operator=(LogSearcher&&) noexcept = default;
-LogSearcher::~LogSearcher() = default;
-
-StatusOr<LogSearcher> LogSearcher::Open(const std::string& folder) {
-  ASSIGN_OR_RETURN(LogReader reader, LogReader::Open(folder));
-  StatusOr<std::unique_ptr<SearchIndex>> index = SearchIndex::Open(folder);
-  Status filled = index.ok() ? (*index)->CatchUp(reader) : index.status();
-  if (!filled.ok()) {
-    // A folder that cannot be written, a full disk: slower, but it answers.
-    ASSIGN_OR_RETURN(index, SearchIndex::OpenInMemory());
-    RETURN_IF_ERROR((*index)->CatchUp(reader));
-  }
-  return LogSearcher(std::move(reader), *std::move(index));
+StatusOr<LogSearcher> LogSearcher::Open(const std::string& folder,
+                                        const std::optional<std::string>& vkey) {
+  ASSIGN_OR_RETURN(LogReader reader, LogReader::Open(folder, vkey));
+  return LogSearcher(std::move(reader));
 }
 
 StatusOr<std::vector<FoundDecision>> LogSearcher::Search(const SearchQuery& query) {
-  ASSIGN_OR_RETURN(std::vector<uint64_t> places, index_->Decisions(query));
-  std::vector<FoundDecision> found;
-  for (auto place = places.rbegin(); place != places.rend(); ++place) {
-    ASSIGN_OR_RETURN(LocatedRecord located, reader_.Record(*place));
-    const DecisionRecord* decision = located.record.decision();
-    if (decision == nullptr || !Matches(query, *decision)) {
-      return NotWhatTheIndexSays(*place);
-    }
-    ASSIGN_OR_RETURN(std::optional<uint64_t> end, index_->Completion(decision->id));
-    FoundDecision hit = {std::move(located), std::nullopt};
-    if (end.has_value() && *end < reader_.size()) {
-      ASSIGN_OR_RETURN(LocatedRecord completion, reader_.Record(*end));
-      const auto* done = std::get_if<CompletionRecord>(&completion.record.value());
-      if (done == nullptr || done->id != decision->id) {
-        return NotWhatTheIndexSays(*end);
-      }
-      // A worker writes both into one ring: another's word about this decision is not believed.
-      if (completion.source.ring == hit.decision.source.ring) {
-        hit.completion_record = std::move(completion);
-      }
-    }
-    found.push_back(std::move(hit));
+  if (query.limit > SearchLimits::kFoundMax) {
+    return InvalidArgument("a search gives at most ", SearchLimits::kFoundMax, " decisions, not ",
+                           query.limit, "; narrow it with --since and --until");
   }
-  return found;
+  Sieve sieve(query);
+  RETURN_IF_ERROR(reader_.ReadAllProven(
+      [&sieve](uint64_t index, std::string_view entry) { return sieve.Take(index, entry); }));
+  return sieve.Found();
 }
 
 StatusOr<FoundDecision> LogSearcher::Find(const DecisionId& id) {

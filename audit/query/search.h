@@ -1,9 +1,8 @@
-// Searching a node's log. An SQLite index beside the log makes it quick; it is made from the log,
-// brought up to date by each search, thrown away when it does not fit, and never believed: what a
-// search gives is read from the log and compared with the question again.
+// Searching a node's log. Each search reads the whole log and proves, against the signed root, that
+// it read every record, so that what is not found is not there: an index beside the log could hide
+// a record from everyone who trusts it, and nobody would see that.
 #pragma once
 
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,6 +11,10 @@
 #include "base/clock.h"
 
 namespace countersign::audit {
+
+struct SearchLimits {
+  static constexpr size_t kFoundMax = 100'000;  // A kilobyte each, kept until all are read.
+};
 
 // SearchQuery: everything that is set must hold. Only decisions are found.
 struct SearchQuery {
@@ -24,7 +27,7 @@ struct SearchQuery {
   std::optional<std::string> path_prefix;
   std::optional<WallTime> since;
   std::optional<WallTime> until;
-  size_t limit = 100;  // The newest ones.
+  size_t limit = 100;  // The newest ones; at most SearchLimits::kFoundMax.
 };
 
 // FoundDecision is a decision with the completion that belongs to it, if there is one.
@@ -38,28 +41,25 @@ struct FoundDecision {
   }
 };
 
-class SearchIndex;
-
-// LogSearcher answers questions on one log. One thread.
+// LogSearcher answers questions on one log, as of the checkpoint that it was opened with. One
+// thread.
 class LogSearcher {
  public:
-  // Open brings the index up to the log's checkpoint. Where the folder cannot be written, the index
-  // is made in memory.
-  static StatusOr<LogSearcher> Open(const std::string& folder);
-  LogSearcher(LogSearcher&&) noexcept;
-  LogSearcher& operator=(LogSearcher&&) noexcept;
-  ~LogSearcher();
+  // `vkey` is the key to trust; without it the one beside the log is taken, which whoever copied
+  // the log may have put there.
+  static StatusOr<LogSearcher> Open(const std::string& folder,
+                                    const std::optional<std::string>& vkey = std::nullopt);
 
-  // Search gives the newest matches, oldest first.
+  // Search gives the newest matches, oldest first. DataLoss if the records do not give the root
+  // that was signed for them: then nothing is given.
   StatusOr<std::vector<FoundDecision>> Search(const SearchQuery& query);
   // Find gives one decision; NotFound says what to look at.
   StatusOr<FoundDecision> Find(const DecisionId& id);
   LogReader& reader() { return reader_; }
 
  private:
-  LogSearcher(LogReader reader, std::unique_ptr<SearchIndex> index);
+  explicit LogSearcher(LogReader reader) : reader_(std::move(reader)) {}
   LogReader reader_;
-  std::unique_ptr<SearchIndex> index_;
 };
 
 }  // namespace countersign::audit

@@ -19,15 +19,10 @@ namespace {
 constexpr size_t kFindingsMax = 20;  // The first ones tell; the rest follows from them.
 constexpr auto kPublishWithin = std::chrono::seconds(3);  // A running log signs, then publishes.
 
-// The id at its fixed place in a decision or completion, whatever became of the rest.
+// The id of a decision or completion, whatever became of the rest.
 std::string ReadableId(std::string_view entry) {
-  DecisionId id = {};
-  size_t at = kEntryHeaderBytes + 2;
-  if (entry.size() < at + id.size() || entry[at - 1] < 1 || entry[at - 1] > 2) {
-    return "";
-  }
-  std::memcpy(id.data(), entry.data() + at, id.size());
-  return DecisionIdText(id);
+  std::optional<PeekedId> peeked = PeekId(entry.substr(std::min(entry.size(), kEntryHeaderBytes)));
+  return peeked.has_value() ? DecisionIdText(peeked->id) : "";
 }
 
 class Verifier {

@@ -170,7 +170,28 @@ class ParsedRecord {
   std::unique_ptr<State, StateDeleter> state_;
 };
 
-// CheckRecord is Parse without keeping anything; for the collector.
+// CheckRecord is Parse without keeping anything.
 Status CheckRecord(std::string_view bytes);
+
+// RecordClaims is in whose name a record speaks, as it says itself. The views are into its bytes.
+struct RecordClaims {
+  std::optional<EventKind> event;  // If it is an event.
+  std::string_view node;           // Empty: it names none.
+  // The workload whose proxy wrote it: the callee of a decision about somebody who comes, the
+  // caller of one about an application that goes out. Empty: it names none.
+  std::string_view workload;
+  std::string_view program;  // Of an event.
+};
+// ReadClaims is CheckRecord that says what the record claims; for the collector.
+StatusOr<RecordClaims> ReadClaims(std::string_view bytes);
+
+// PeekId gives the type and id of a decision or completion from their fixed places, without looking
+// at the rest; nothing for any other bytes.
+struct PeekedId {
+  enum class Type { kDecision, kCompletion };
+  Type type = Type::kDecision;
+  DecisionId id = {};
+};
+std::optional<PeekedId> PeekId(std::string_view bytes);
 
 }  // namespace countersign::audit

@@ -260,4 +260,41 @@ Status CheckRecord(std::string_view bytes) {
   return Decode(bytes, nullptr, value);
 }
 
+StatusOr<RecordClaims> ReadClaims(std::string_view bytes) {
+  AnyRecord value;
+  RETURN_IF_ERROR(Decode(bytes, nullptr, value));
+  RecordClaims claims;
+  if (const auto* decision = std::get_if<DecisionRecord>(&value)) {
+    claims.node = decision->node;
+    claims.workload =
+        decision->subject == SubjectKind::kLocalCaller ? decision->caller : decision->callee;
+  } else if (const auto* event = std::get_if<EventRecord>(&value)) {
+    claims.event = event->kind;
+    claims.node = event->node;
+    claims.workload = event->text;
+    claims.program = event->program;
+  }
+  return claims;
+}
+
+std::optional<PeekedId> PeekId(std::string_view bytes) {
+  constexpr size_t kIdAt = 2;  // After version and type.
+  PeekedId peeked;
+  if (bytes.size() < kIdAt + peeked.id.size() || static_cast<uint8_t>(bytes[0]) != kFormatVersion) {
+    return std::nullopt;
+  }
+  switch (static_cast<RecordType>(bytes[1])) {
+    case RecordType::kDecision:
+      peeked.type = PeekedId::Type::kDecision;
+      break;
+    case RecordType::kCompletion:
+      peeked.type = PeekedId::Type::kCompletion;
+      break;
+    default:
+      return std::nullopt;
+  }
+  std::memcpy(peeked.id.data(), bytes.data() + kIdAt, peeked.id.size());
+  return peeked;
+}
+
 }  // namespace countersign::audit

@@ -43,7 +43,7 @@ THIRD_PARTY = {
     r"openssl/": ["base/crypto", "identity", "identity/jwt", "proxy_agent", "sds/agent", "identity/server"],
     r"yaml-cpp/": ["authz/yaml"],
     r"re2/": ["authz/engine", "authz/kinds"],
-    r"sqlite3\.h": ["identity/server", "audit/query"],
+    r"sqlite3\.h": ["identity/server"],
     r"spdlog/": ["base"],
     r"curl/": ["identity/jwt"],
     r"CLI/": ["cli", "identity/server", "sds/agent", "proxy_agent"],

@@ -2,11 +2,14 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "audit/query/explain.h"
 #include "audit/query/record_json.h"
+#include "base/crypto/hash.h"
 #include "tests/audit/log_fixture.h"
 
 namespace countersign::audit {
@@ -165,19 +168,117 @@ TEST_F(SearchTest, AnotherRingsWordOnADecisionIsNotBelieved) {
   EXPECT_TRUE(Searcher().Find(IdOf(4)).ok());
 }
 
-TEST_F(SearchTest, AnIndexOfAnotherLogOrOfGarbageIsMadeAnew) {
+// An index of earlier versions, or one that somebody put there to hide a record.
+TEST_F(SearchTest, NoFileBesideTheLogCanHideARecord) {
   PutFour();
+  std::filesystem::path index = Path("index.sqlite");
+  sqlite3* db = nullptr;
+  ASSERT_EQ(sqlite3_open(index.c_str(), &db), SQLITE_OK);
+  std::string root(reinterpret_cast<const char*>(Searcher().reader().checkpoint().root.data()), 32);
+  std::string hex = HexLower(root);
+  std::string sql = Concat(
+      "CREATE TABLE place (one INTEGER PRIMARY KEY, size INTEGER, root BLOB);"
+      "CREATE TABLE decision (entry INTEGER PRIMARY KEY, id BLOB, time INTEGER, caller TEXT,"
+      "  callee TEXT, rule TEXT, effect INTEGER, reason INTEGER, path BLOB);"
+      "CREATE TABLE completion (entry INTEGER PRIMARY KEY, id BLOB);"
+      "INSERT INTO place VALUES (1, ",
+      Searcher().reader().size(), ", x'", hex, "');");
+  ASSERT_EQ(sqlite3_exec(db, sql.c_str(), nullptr, nullptr, nullptr), SQLITE_OK);
+  ASSERT_EQ(sqlite3_close(db), SQLITE_OK);
+  SearchQuery query;
+  query.effect = authz::Effect::kDeny;
+  EXPECT_THAT(Find(query), ElementsAre(1, 3, 4)) << "the index says that there is nothing";
+  EXPECT_TRUE(Searcher().Find(IdOf(3)).ok());
+}
+
+TEST_F(SearchTest, LeavesTheFolderAsItIs) {
+  PutFour();
+  auto files = [this] {
+    std::set<std::string> names;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_)) {
+      names.insert(entry.path().string());
+    }
+    return names;
+  };
+  auto before = files();
   EXPECT_THAT(Find({}), ElementsAre(1, 2, 3, 4));
-  std::string old_index = Read("index.sqlite");
-  log_.reset();
-  std::filesystem::remove_all(folder_);
-  sequence_ = 0;
-  log_ = Open();
-  Put(7, [](DecisionRecord&) {});
-  Write("index.sqlite", old_index);
-  EXPECT_THAT(Find({}), ElementsAre(7));
-  Write("index.sqlite", std::string(9000, 'g'));
-  EXPECT_THAT(Find({}), ElementsAre(7));
+  EXPECT_EQ(files(), before);
+}
+
+// Whatever is altered, nothing is found rather than all but what was hidden.
+TEST_F(SearchTest, SaysSoWhenTheRecordsAreNotThoseThatWereSigned) {
+  PutFour();
+  std::string name = BundleName(kEntriesLevel, 0);
+  std::string bundle = Read(name);
+  std::vector<std::string_view> entries = SplitBundle(bundle, kTileWidth);
+  auto expect_refused = [this](const char* what) {
+    SearchQuery query;
+    query.caller = kOrders;
+    Status status = Searcher().Search(query).status();
+    EXPECT_EQ(status.code(), StatusCode::kDataLoss) << what;
+    EXPECT_THAT(std::string(Message(status)), HasSubstr("countersign audit verify")) << what;
+    EXPECT_EQ(Searcher().Find(IdOf(9)).status().code(), StatusCode::kDataLoss) << what;
+  };
+  // The record is replaced by another whole and valid one.
+  std::string replaced;
+  std::string removed;
+  for (size_t i = 0; i < entries.size(); ++i) {
+    AppendFramed(i == 4 ? entries[0] : entries[i], replaced);
+    if (i != 4) {
+      AppendFramed(entries[i], removed);
+    }
+  }
+  Write(name, replaced);
+  expect_refused("replaced");
+  Write(name, removed);
+  expect_refused("removed");
+  AppendFramed(entries[7], removed);
+  Write(name, removed);
+  expect_refused("removed, another one doubled");
+  Write(name, bundle.substr(0, bundle.size() - 1));
+  expect_refused("cut");
+  Write(name, bundle);
+  EXPECT_THAT(Find({}), ElementsAre(1, 2, 3, 4));
+}
+
+TEST_F(SearchTest, ATrustedKeyIsAskedInsteadOfTheOneBesideTheLog) {
+  PutFour();
+  std::string vkey = Read(kVerifierKeyFile);
+  EXPECT_TRUE(LogSearcher::Open(folder_, vkey).ok());
+  Write(kVerifierKeyFile, "elsewhere");
+  EXPECT_TRUE(LogSearcher::Open(folder_, vkey).ok());
+  auto key = Ed25519PrivateKey::Generate();
+  ASSERT_TRUE(key.ok());
+  std::string other = NoteVerifierKey::Make({kOrigin, key->public_key()})->ToString();
+  EXPECT_FALSE(LogSearcher::Open(folder_, other).ok());
+}
+
+TEST_F(SearchTest, CrossesBundlesAndKeepsCompletionsWithTheirDecisions) {
+  for (uint64_t number = 0; number < 700; ++number) {
+    Put(number, [number](DecisionRecord& r) { r.caller = number % 100 == 7 ? kOrders : kWeb; });
+  }
+  SearchQuery query;
+  query.caller = kOrders;
+  EXPECT_THAT(Find(query), ElementsAre(7, 107, 207, 307, 407, 507, 607));
+  query.limit = 3;
+  EXPECT_THAT(Find(query), ElementsAre(407, 507, 607));
+  StatusOr<std::vector<FoundDecision>> found = Searcher().Search(query);
+  ASSERT_TRUE(found.ok());
+  for (const FoundDecision& hit : *found) {
+    ASSERT_NE(hit.completion(), nullptr);
+    EXPECT_EQ(hit.completion()->id, hit.decision.record.decision()->id);
+  }
+  query.limit = 0;
+  EXPECT_THAT(Find(query), ElementsAre());
+}
+
+TEST_F(SearchTest, ALimitOverTheLimitIsRefused) {
+  PutFour();
+  SearchQuery query;
+  query.limit = SearchLimits::kFoundMax;
+  EXPECT_TRUE(Searcher().Search(query).ok());
+  query.limit = SearchLimits::kFoundMax + 1;
+  EXPECT_THAT(std::string(Message(Searcher().Search(query).status())), HasSubstr("at most 100000"));
 }
 
 TEST_F(SearchTest, JsonHoldsEveryFact) {

@@ -99,7 +99,48 @@ TEST(DecisionRecordTest, CutsLongTextsOfACompletionOnly) {
   done.cut_reason = text;
   std::string bytes = EncodeToString(done);
   EXPECT_LE(bytes.size(), RecordLimits::kCompletionBytesMax);
-  EXPECT_TRUE(ParsedRecord::Parse(bytes).ok());
+  StatusOr<ParsedRecord> parsed = ParsedRecord::Parse(bytes);
+  ASSERT_TRUE(parsed.ok());
+  const auto& kept = std::get<CompletionRecord>(parsed->value());
+  EXPECT_EQ(kept.upstream.size(), RecordLimits::kUpstreamBytesMax);
+  EXPECT_EQ(kept.cut_reason.size(), RecordLimits::kCutReasonBytesMax);
+}
+
+TEST(DecisionRecordTest, SaysInWhoseNameARecordSpeaks) {
+  SampleDecision sample;
+  RecordClaims inbound = *ReadClaims(EncodeToString(sample.record));
+  EXPECT_FALSE(inbound.event.has_value());
+  sample.record.subject = SubjectKind::kLocalCaller;
+  std::string outbound_bytes = EncodeToString(sample.record);
+  RecordClaims outbound = *ReadClaims(outbound_bytes);
+  EXPECT_EQ(outbound.workload, "spiffe://shop.example/ns/prod/sa/web");
+  EXPECT_EQ(outbound.node, "spiffe://shop.example/agent/node-1");
+  sample.record.subject = SubjectKind::kAnonymous;
+  std::string anonymous_bytes = EncodeToString(sample.record);
+  EXPECT_EQ(ReadClaims(anonymous_bytes)->workload, "spiffe://shop.example/ns/prod/sa/orders");
+  std::string event =
+      EncodeToString(EventRecord{EventKind::kPolicyLoaded, 1, "program", "node", "workload", {}});
+  EXPECT_EQ(ReadClaims(event)->event, EventKind::kPolicyLoaded);
+  EXPECT_EQ(ReadClaims(event)->program, "program");
+  EXPECT_EQ(ReadClaims(event)->workload, "workload");
+  EXPECT_FALSE(ReadClaims(event.substr(1)).ok());
+}
+
+TEST(DecisionRecordTest, PeeksAtTheIdOfADecisionOrCompletionAndOfNothingElse) {
+  SampleDecision sample;
+  std::string decision = EncodeToString(sample.record);
+  ASSERT_TRUE(PeekId(decision).has_value());
+  EXPECT_EQ(PeekId(decision)->type, PeekedId::Type::kDecision);
+  EXPECT_EQ(PeekId(decision)->id, sample.record.id);
+  CompletionRecord done;
+  done.id = SampleId(7);
+  EXPECT_EQ(PeekId(EncodeToString(done))->type, PeekedId::Type::kCompletion);
+  EXPECT_EQ(PeekId(EncodeToString(done))->id, SampleId(7));
+  EXPECT_FALSE(PeekId(EncodeToString(GapRecord{})).has_value());
+  EXPECT_FALSE(PeekId(decision.substr(0, 17)).has_value());
+  EXPECT_FALSE(PeekId("").has_value());
+  decision[0] = 2;
+  EXPECT_FALSE(PeekId(decision).has_value()) << "another version may hold anything";
 }
 
 TEST(DecisionRecordTest, EncodesNothingOverALimit) {
@@ -111,6 +152,13 @@ TEST(DecisionRecordTest, EncodesNothingOverALimit) {
   std::vector<authz::NameValue> headers(RecordLimits::kHeadersMax + 1);
   record.path = "/";
   record.headers = headers;
+  EXPECT_EQ(Encode(record, room), 0U);
+  record.headers = {};
+  std::vector<PolicyVersion> policies(RecordLimits::kPoliciesMax);
+  record.policies = policies;
+  EXPECT_NE(Encode(record, room), 0U);
+  policies.resize(RecordLimits::kPoliciesMax + 1);
+  record.policies = policies;
   EXPECT_EQ(Encode(record, room), 0U);
 }
 
