@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <filesystem>
+#include <vector>
 
 namespace countersign {
 namespace {
@@ -45,9 +46,47 @@ StatusOr<Fd> OpenRegular(const std::string& path, struct stat& facts) {
 
 Status SyncFolderOf(const std::string& path) {
   std::string folder = std::filesystem::path(path).parent_path().string();
-  Fd fd(::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd.valid() || ::fsync(fd.get()) != 0) {
-    return ErrnoError(errno, Concat("sync folder of ", path));
+  return SyncFolder(folder.empty() ? "." : folder);
+}
+
+Status SyncOpened(const Fd& fd, const std::string& path) {
+  return fd.valid() && ::fsync(fd.get()) == 0 ? absl::OkStatus()
+                                              : ErrnoError(errno, Concat("sync ", path));
+}
+
+constexpr int kLinksMax = 40;  // As the kernel has it.
+
+// Parts are the components of a path that is still to be walked, the next one last.
+using Parts = std::vector<std::string>;
+
+void AddParts(const std::filesystem::path& path, Parts& parts) {
+  Parts forward;
+  for (const std::filesystem::path& part : path.relative_path()) {
+    if (!part.empty() && part != ".") {
+      forward.push_back(part.string());
+    }
+  }
+  parts.insert(parts.end(), forward.rbegin(), forward.rend());
+}
+
+enum class Place { kOnTheWay, kLast };
+
+Status CheckOneFolder(const std::string& folder, const struct stat& facts, Place place) {
+  constexpr std::string_view kWhatToDo =
+      "use a folder that only root or this program's user may write to, such as one below /run";
+  if (facts.st_uid != 0 && facts.st_uid != ::geteuid()) {
+    return FailedPrecondition(folder, " belongs to uid ", facts.st_uid,
+                              ", who could put another socket in this one's place; ", kWhatToDo);
+  }
+  if (S_ISLNK(facts.st_mode)) {
+    return place == Place::kOnTheWay
+               ? absl::OkStatus()
+               : FailedPrecondition(folder, " is a symbolic link; name the folder it leads to");
+  }
+  bool sticky = (facts.st_mode & S_ISVTX) != 0;
+  if ((facts.st_mode & 022) != 0 && (place == Place::kLast || !sticky)) {
+    return FailedPrecondition(folder, " may be written to by others, who could put another socket ",
+                              "in this one's place; run: chmod go-w ", folder, "; or ", kWhatToDo);
   }
   return absl::OkStatus();
 }
@@ -115,6 +154,46 @@ Status MakeFolder(const std::string& path, unsigned mode) {
     return absl::OkStatus();
   }
   return ErrnoError(errno, Concat("make folder ", path));
+}
+
+Status CheckSocketFolder(const std::string& socket_path) {
+  std::error_code error;
+  std::filesystem::path whole = std::filesystem::absolute(socket_path, error);
+  if (error) {
+    return ErrnoError(error.value(), Concat("look at ", socket_path));
+  }
+  Parts parts;
+  AddParts(whole.parent_path(), parts);
+  std::filesystem::path at = "/";
+  for (int links = 0; !parts.empty();) {
+    std::filesystem::path next = at / parts.back();
+    parts.pop_back();
+    struct stat facts = {};
+    if (::lstat(next.c_str(), &facts) != 0) {
+      return ErrnoError(errno, Concat("look at ", next.string()));
+    }
+    RETURN_IF_ERROR(
+        CheckOneFolder(next.string(), facts, parts.empty() ? Place::kLast : Place::kOnTheWay));
+    if (!S_ISLNK(facts.st_mode)) {
+      at = next;
+      continue;
+    }
+    std::filesystem::path target = std::filesystem::read_symlink(next, error);
+    if (error || ++links > kLinksMax) {
+      return ErrnoError(error ? error.value() : ELOOP, Concat("follow ", next.string()));
+    }
+    at = target.is_absolute() ? "/" : at;
+    AddParts(target, parts);
+  }
+  return absl::OkStatus();
+}
+
+Status SyncFile(const std::string& path) {
+  return SyncOpened(Fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)), path);
+}
+
+Status SyncFolder(const std::string& path) {
+  return SyncOpened(Fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), path);
 }
 
 StatusOr<Fd> LockFolder(const std::string& folder) {

@@ -28,12 +28,6 @@ Status Rename(const std::string& from, const std::string& to) {
              : ErrnoError(errno, Concat("rename ", from));
 }
 
-Status SyncFolder(const std::string& path) {
-  Fd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  return fd.valid() && ::fsync(fd.get()) == 0 ? absl::OkStatus()
-                                              : ErrnoError(errno, Concat("sync ", path));
-}
-
 Status WriteAll(int fd, std::string_view bytes, const std::string& path) {
   while (!bytes.empty()) {
     ssize_t wrote = ::write(fd, bytes.data(), bytes.size());
@@ -67,6 +61,7 @@ Status TileStore::CutTo(int level, const Extent& extent) {
     if (error) {
       return Unavailable("remove ", stem, ": ", error.message());
     }
+    NameGone(stem);
   }
   // A crash may have come between making a commit durable and giving its tiles their names.
   for (uint64_t full = n - std::min(n, kUnnamedMax); full < n; ++full) {
@@ -75,6 +70,8 @@ Status TileStore::CutTo(int level, const Extent& extent) {
   if (width > 0) {
     RETURN_IF_ERROR(Settle({level, n}, width, extent.bytes_of_last));
   }
+  // Else a power failure could bring back what was cut off, beside what is written after it.
+  RETURN_IF_ERROR(SyncFolders());
   Level& state = levels_[level];
   state.open.clear();
   state.count = state.committed_count = extent.count;
@@ -95,6 +92,7 @@ Status TileStore::Settle(const TilePlace& place, uint64_t width, std::optional<u
   if (path != name) {
     RETURN_IF_ERROR(MakeFolders(name));
     RETURN_IF_ERROR(Rename(path, name));
+    NameGone(stem);
   }
   if (width == kTileWidth) {
     ::rmdir((stem + ".p").c_str());
@@ -136,6 +134,23 @@ void TileStore::Append(int level, std::string_view item) {
   tile.pending.append(item);
   ++tile.width;
   ++state.count;
+}
+
+Status TileStore::SyncFolders() {
+  for (const std::string& folder : folders_to_sync_) {
+    // A partial tile's folder goes when its tile is full or taken back; the one above is here too.
+    if (Status synced = SyncFolder(folder);
+        !synced.ok() && synced.code() != StatusCode::kNotFound) {
+      return synced;
+    }
+  }
+  folders_to_sync_.clear();
+  return absl::OkStatus();
+}
+
+void TileStore::NameGone(const std::string& stem) {
+  folders_to_sync_.insert(fs::path(stem).parent_path().string());
+  folders_to_sync_.insert(stem + ".p");
 }
 
 Status TileStore::FlushOne(Growing& tile) {
@@ -182,10 +197,7 @@ Status TileStore::Flush() {
       }
     }
   }
-  for (const std::string& folder : folders_to_sync_) {
-    RETURN_IF_ERROR(SyncFolder(folder));
-  }
-  folders_to_sync_.clear();
+  RETURN_IF_ERROR(SyncFolders());
   for (auto& [level, state] : levels_) {
     for (Growing& tile : state.open) {
       tile.committed_bytes += tile.pending.size();
@@ -226,6 +238,7 @@ Status TileStore::Rollback() {
       if (tile.committed_width == 0) {
         ::unlink(tile.path.c_str());
         ::rmdir((tile.stem + ".p").c_str());
+        NameGone(tile.stem);
         continue;
       }
       if (tile.fd.valid() &&
@@ -239,8 +252,8 @@ Status TileStore::Rollback() {
     state.open = std::move(kept);
     state.count = state.committed_count;
   }
-  folders_to_sync_.clear();
-  return absl::OkStatus();
+  // A tile that a power failure brought back would look like a tail to adopt.
+  return SyncFolders();
 }
 
 }  // namespace countersign::audit

@@ -61,6 +61,8 @@ class TileStore {
   Status Settle(const TilePlace& place, uint64_t width, std::optional<uint64_t> bytes);
   Status FlushOne(Growing& tile);
   Status MakeFolders(const std::string& path);
+  void NameGone(const std::string& stem);
+  Status SyncFolders();
   Status PublishOne(Growing& tile);
 
   std::string folder_;

@@ -50,6 +50,7 @@ Status RestoreDataFolder(const std::string& data_dir, const std::string& from) {
     }
   }
   RETURN_IF_ERROR(Rename(fresh, path));
+  RETURN_IF_ERROR(SyncFolder(data_dir));
   LogInfo("store restored", {{"from", from}});
   return absl::OkStatus();
 }

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <filesystem>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "base/file.h"
 #include "identity/server/sqlite_database.h"
 #include "identity/server/watch_hub.h"
 
@@ -324,6 +326,12 @@ Status MakeFile(const std::string& path) {
   return absl::OkStatus();
 }
 
+Status CopyInto(const std::string& from, const std::string& to) {
+  ASSIGN_OR_RETURN(SqliteDatabase database, SqliteDatabase::Open(from, SQLITE_OPEN_READWRITE));
+  ASSIGN_OR_RETURN(SqliteStatement copy, database.Prepare("VACUUM INTO CAST(? AS TEXT)"));
+  return copy.Bind(to).Run();
+}
+
 }  // namespace
 
 StatusOr<std::unique_ptr<Store>> OpenSqliteStore(const SqliteStoreOptions& options) {
@@ -347,9 +355,23 @@ Status BackUpSqliteStore(const std::string& from, const std::string& to) {
   if (!std::filesystem::exists(from, error)) {
     return NotFound("there is no store at ", from);
   }
-  ASSIGN_OR_RETURN(SqliteDatabase database, SqliteDatabase::Open(from, SQLITE_OPEN_READWRITE));
-  ASSIGN_OR_RETURN(SqliteStatement copy, database.Prepare("VACUUM INTO CAST(? AS TEXT)"));
-  return copy.Bind(to).Run();
+  // Under another name first: what a full disk or a power failure leaves must not look like a
+  // backup.
+  std::string unfinished = Concat(to, ".", ::getpid(), ".new");
+  std::filesystem::remove(unfinished, error);
+  Status status = CopyInto(from, unfinished);
+  if (status.ok()) {
+    status = SyncFile(unfinished);
+  }
+  if (status.ok() && ::rename(unfinished.c_str(), to.c_str()) != 0) {
+    status = ErrnoError(errno, Concat("name the backup ", to));
+  }
+  if (!status.ok()) {
+    std::filesystem::remove(unfinished, error);
+    return status;
+  }
+  std::string folder = std::filesystem::path(to).parent_path().string();
+  return SyncFolder(folder.empty() ? "." : folder);
 }
 
 }  // namespace countersign::server

@@ -13,6 +13,7 @@
 
 #include "audit/query/verify.h"
 #include "tests/audit/log_fixture.h"
+#include "tests/support/sync_spy.h"
 
 namespace countersign::audit {
 namespace {
@@ -322,6 +323,34 @@ TEST_F(FullDiskTest, NothingIsLostAndTheTreeStaysRightWhileTheDiskIsFull) {
   VerifyReport report = Verify();
   EXPECT_TRUE(report.good()) << report.findings.front();
   EXPECT_EQ(report.decisions, kept + 400);
+}
+
+TEST_F(FullDiskTest, WhatIsTakenBackIsGoneAlsoAfterAPowerFailure) {
+  auto log = Open();
+  ASSERT_NE(log, nullptr);
+  Add(*log, 300);
+  FillDisk();
+  for (uint64_t i = 0; i < 400; ++i) {
+    AppendNumbered(*log, next_ + i);
+  }
+  SyncSpy spy;
+  ASSERT_FALSE(log->Commit().ok());
+  EXPECT_THAT(spy.synced(), testing::IsSupersetOf({Path("tile/0"), Path("tile/entries")}));
+}
+
+TEST_F(NodeLogTest, WhatRecoveryCutsOffIsGoneAlsoAfterAPowerFailure) {
+  {
+    auto log = Open();
+    Add(*log, 200);
+  }
+  // Of a commit that was never signed for: hashes alone, so that nothing is committed after it.
+  ASSERT_TRUE(MakeFolder(Path("tile/0/001.p"), 0700).ok());
+  Write("tile/0/001.p/3", std::string(96, 'h'));
+  SyncSpy spy;
+  auto log = Open();
+  ASSERT_NE(log, nullptr);
+  EXPECT_FALSE(Has("tile/0/001.p"));
+  EXPECT_TRUE(spy.synced().contains(Path("tile/0")));
 }
 
 TEST_F(FullDiskTest, AProcessKilledOnAFullDiskRecovers) {

@@ -9,11 +9,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
+#include <filesystem>
 #include <future>
 #include <random>
 
 #include "base/file.h"
+#include "tests/support/sync_spy.h"
 #include "tests/support/temp_dir.h"
 
 namespace countersign::server {
@@ -211,6 +214,35 @@ TEST_F(SqliteStoreTest, BackupOfAStoreInUseOpensWithTheSameContent) {
   EXPECT_EQ(BackUpSqliteStore(path_, copy).code(), StatusCode::kAlreadyExists);
   EXPECT_EQ(BackUpSqliteStore(folder_.File("none"), folder_.File("x")).code(),
             StatusCode::kNotFound);
+}
+
+TEST_F(SqliteStoreTest, BackupIsDurableBeforeItIsCalledWritten) {
+  auto store = Open();
+  ASSERT_TRUE(Put(*store, "a", "1").ok());
+  std::string copy = folder_.File("backup.db");
+  SyncSpy spy;
+  ASSERT_TRUE(BackUpSqliteStore(path_, copy).ok());
+  std::set<std::string> synced = spy.synced();
+  std::string whole = std::filesystem::canonical(copy).string();
+  EXPECT_TRUE(std::any_of(synced.begin(), synced.end(), [&](const std::string& path) {
+    return path.starts_with(whole + ".");
+  })) << "the file, under the name that it has until it is whole";
+  EXPECT_TRUE(synced.contains(std::filesystem::path(whole).parent_path().string()));
+}
+
+TEST_F(SqliteStoreTest, BackupThatCannotBeWrittenLeavesNothingThatLooksLikeOne) {
+  auto store = Open();
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_TRUE(Put(*store, Concat("k", i), std::string(20 << 10, 'x')).ok());
+  }
+  std::string mount = folder_.File("small");
+  ASSERT_TRUE(MakeFolder(mount, 0700).ok());
+  ASSERT_EQ(::mount("none", mount.c_str(), "tmpfs", 0, "size=100k"), 0)
+      << "this test mounts a small file system, and needs root for that";
+  Status full = BackUpSqliteStore(path_, mount + "/backup.db");
+  EXPECT_EQ(full.code(), StatusCode::kResourceExhausted) << full;
+  EXPECT_TRUE(std::filesystem::is_empty(mount));
+  ::umount2(mount.c_str(), MNT_DETACH);
 }
 
 }  // namespace
