@@ -34,7 +34,7 @@ double CpuSeconds() {
 DecisionRecord TypicalDecision(std::span<const std::string_view> matched,
                                std::span<const PolicyVersion> policies) {
   DecisionRecord r;
-  r.node = "spiffe://shop.example/agent/node-1";
+  r.node = "spiffe://bench.example/agent/node-1";
   r.service = "orders";
   r.listener = "http";
   r.kind = authz::RequestKind::kHttp;
@@ -72,7 +72,11 @@ StatusOr<Result> Measure(const std::string& folder) {
                                           .log_dir = folder + "/audit",
                                           .origin = "bench.example/agent/node-1",
                                           .node = "spiffe://bench.example/agent/node-1",
-                                          .may_hand_over = nullptr},
+                                          .workloads_of =
+                                              [](const HandoverPeer&) {
+                                                return std::vector<std::string>{
+                                                    "spiffe://shop.example/ns/prod/sa/orders"};
+                                              }},
                                          clock));
   ASSIGN_OR_RETURN(std::unique_ptr<Recorder> recorder, Recorder::Create({}, clock));
   RingHandover::Options options;

@@ -49,7 +49,8 @@ class AuditCollector::Impl {
       : options_(std::move(options)),
         clock_(clock),
         log_(std::move(log)),
-        verifier_key_(log_->verifier().ToString()) {}
+        verifier_key_(log_->verifier().ToString()),
+        rings_(options_.node, options_.workloads_of, clock) {}
 
   ~Impl() {
     if (thread_.joinable()) {
@@ -210,18 +211,24 @@ class AuditCollector::Impl {
       allowed = ResourceExhausted("more than ", CollectorLimits::kConnectionsMax, " proxies");
     }
     HandoverPeer peer = {credentials.pid, credentials.uid, credentials.gid};
-    if (allowed.ok() && options_.may_hand_over != nullptr) {
-      allowed = options_.may_hand_over(peer);
+    if (allowed.ok()) {
+      allowed = options_.workloads_of(peer).status();
     }
     if (allowed.ok()) {
       allowed = Watch(fd.get(), EPOLLIN | EPOLLRDHUP, next_connection_);
     }
     if (!allowed.ok()) {
-      LogWarning("audit rings refused", {{"pid", peer.pid}, {"uid", peer.uid}, {"error", allowed}});
+      LogRefused(peer, allowed);
       Answer(fd.get(), allowed);
       return;
     }
     connections_[next_connection_++] = Connection{std::move(fd), peer};
+  }
+
+  void LogRefused(const HandoverPeer& peer, const Status& why) {
+    if (rings_.MayLog(peer.uid)) {
+      LogWarning("audit rings refused", {{"pid", peer.pid}, {"uid", peer.uid}, {"error", why}});
+    }
   }
 
   static void Answer(int fd, const Status& status) {
@@ -242,6 +249,9 @@ class AuditCollector::Impl {
       Status taken = Take(number, found->second.peer, *std::move(message));
       Answer(found->second.fd.get(), taken);
       good = taken.ok();
+      if (!good) {
+        LogRefused(found->second.peer, taken);
+      }
     }
     if (!good) {
       connections_.erase(found);
@@ -261,9 +271,10 @@ class AuditCollector::Impl {
     if (name.size() > kNameBytesMax || !IsPrintable(name)) {
       return InvalidArgument("a ring's name has at most ", kNameBytesMax, " printable bytes");
     }
+    ASSIGN_OR_RETURN(std::vector<std::string> workloads, options_.workloads_of(peer));
     ASSIGN_OR_RETURN(RingSources::AddResult result,
-                     rings_.Add({peer, std::string(name), number, std::move(message.fds[0]),
-                                 std::move(message.fds[1])}));
+                     rings_.Add({peer, std::string(name), number, std::move(workloads),
+                                 std::move(message.fds[0]), std::move(message.fds[1])}));
     if (result.added == RingSources::Added::kAgain) {
       return absl::OkStatus();
     }

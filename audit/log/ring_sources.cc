@@ -1,9 +1,9 @@
 #include "audit/log/ring_sources.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "audit/record/decision_record.h"
-#include "audit/record/record_codec.h"
 #include "base/log.h"
 
 namespace countersign::audit {
@@ -12,31 +12,36 @@ namespace {
 constexpr size_t kTurnRecords = 1024;  // Of one ring, before the next one has its turn.
 constexpr size_t kDamagedKept = 4096;  // Ids; 64 KiB.
 
-// A proxy may not write what is the node's own word.
-Status CheckProducersRecord(std::string_view record) {
-  RETURN_IF_ERROR(CheckRecord(record));
-  bool is_event = static_cast<RecordType>(record[1]) == RecordType::kEvent;
-  if (is_event && static_cast<EventKind>(record[2]) > EventKind::kPolicyLoaded) {
-    return InvalidArgument("a ", EventKindName(static_cast<EventKind>(record[2])),
-                           " record is not a proxy's to write");
-  }
-  return absl::OkStatus();
+constexpr std::string_view kAgentProgram = "countersign-agent";
+
+std::string Named(std::string_view record) {
+  std::optional<PeekedId> peeked = PeekId(record);
+  return peeked.has_value() ? Concat("decision ", DecisionIdText(peeked->id)) : "a record";
 }
 
-void AppendRejected(const RingSource& source, const Status& why, NodeLog& log, int64_t now_ns) {
-  std::string text = Concat("ring ", source.name, " of pid ", source.peer.pid, " uid ",
-                            source.peer.uid, ": ", Message(why));
-  LogError("audit record rejected", {{"what", text}});
-  log.AppendOwn(
-      EncodeToString(EventRecord{EventKind::kRejected, now_ns, "countersign-agent", "", text, {}}));
+void Allow(RingSource& source, const std::vector<std::string>& workloads) {
+  source.workloads.insert(workloads.begin(), workloads.end());
+  if (source.workloads.size() > CollectorLimits::kWorkloadsPerRingMax) {
+    source.workloads = {workloads.begin(), workloads.end()};
+  }
 }
 
 }  // namespace
+
+// Batch is one Drain: where what is read goes.
+struct RingSources::Batch {
+  NodeLog& log;
+  int64_t now_ns;
+  uint64_t& rejected;
+};
 
 StatusOr<RingSources::AddResult> RingSources::Add(Offer offer) {
   ASSIGN_OR_RETURN(RingReader reader,
                    RingReader::Attach(std::move(offer.memory), std::move(offer.wake)));
   RingId id = reader.id();
+  if (id == RingId{}) {
+    return InvalidArgument("a ring's id is random; zeros stand for what the agent itself writes");
+  }
   if (damaged_.contains(id)) {
     return FailedPrecondition("this ring broke the format before; restart its proxy");
   }
@@ -47,6 +52,7 @@ StatusOr<RingSources::AddResult> RingSources::Add(Offer offer) {
       return PermissionDenied("this ring belongs to uid ", known->second.peer.uid);
     }
     known->second.connection = offer.connection;
+    Allow(known->second, offer.workloads);
     return AddResult{Added::kAgain, &known->second};
   }
   auto of_peer = std::count_if(rings_.begin(), rings_.end(), [&](const auto& ring) {
@@ -57,8 +63,12 @@ StatusOr<RingSources::AddResult> RingSources::Add(Offer offer) {
     return ResourceExhausted("too many rings: at most ", CollectorLimits::kRingsPerPeerMax,
                              " a proxy and ", CollectorLimits::kRingsMax, " a node");
   }
-  auto added = rings_.emplace(
-      id, RingSource{std::move(reader), offer.peer, std::move(offer.name), offer.connection});
+  auto added =
+      rings_.emplace(id, RingSource{.reader = std::move(reader),
+                                    .peer = offer.peer,
+                                    .name = std::move(offer.name),
+                                    .connection = offer.connection,
+                                    .workloads = {offer.workloads.begin(), offer.workloads.end()}});
   return AddResult{Added::kNew, &added.first->second};
 }
 
@@ -70,38 +80,99 @@ void RingSources::ConnectionGone(uint64_t connection) {
   }
 }
 
-void RingSources::DrainOne(RingSource& source, NodeLog& log, int64_t now_ns, uint64_t& rejected) {
+// True if the ring's owner is registered for the workload, or was since it handed the ring over.
+bool RingSources::SpeaksFor(RingSource& source, std::string_view workload) {
+  if (source.workloads.contains(workload)) {
+    return true;
+  }
+  // Registrations come and go while a ring stays; once a batch is enough for the honest.
+  if (!std::exchange(source.asked_again, true)) {
+    if (StatusOr<std::vector<std::string>> now = workloads_of_(source.peer); now.ok()) {
+      Allow(source, *now);
+    }
+  }
+  return source.workloads.contains(workload);
+}
+
+// What a proxy may not write: the node's own word, another node's, and another workload's.
+Status RingSources::CheckProducersRecord(RingSource& source, std::string_view record) {
+  ASSIGN_OR_RETURN(RecordClaims claims, ReadClaims(record));
+  if (claims.event.has_value() &&
+      (*claims.event > EventKind::kPolicyLoaded || claims.program == kAgentProgram)) {
+    return PermissionDenied("a ", EventKindName(*claims.event), " record of ",
+                            Quoted(claims.program), " is not a proxy's to write");
+  }
+  if (!claims.node.empty() && claims.node != node_) {
+    return PermissionDenied(Named(record), " in the name of node ", Quoted(claims.node),
+                            ", which is not this one");
+  }
+  if (!claims.workload.empty() && !SpeaksFor(source, claims.workload)) {
+    return PermissionDenied(Named(record), " in the name of ", Quoted(claims.workload),
+                            ", which this ring's user is not registered for");
+  }
+  return absl::OkStatus();
+}
+
+void RingSources::AppendRejected(const RingSource& source, std::string_view what, Batch& batch) {
+  std::string text = Concat("ring ", source.name, " of pid ", source.peer.pid, " uid ",
+                            source.peer.uid, ": ", what);
+  if (MayLog(source.peer.uid)) {
+    LogError("audit record rejected", {{"what", text}});
+  }
+  batch.log.AppendOwn(EncodeToString(
+      EventRecord{EventKind::kRejected, batch.now_ns, kAgentProgram, node_, text, {}}));
+}
+
+void RingSources::Reject(RingSource& source, const Status& why, Batch& batch) {
+  ++batch.rejected;
+  if (++source.rejected <= CollectorLimits::kRefusalsTold) {
+    AppendRejected(source, Message(why), batch);
+  }
+}
+
+void RingSources::DrainOne(RingSource& source, Batch& batch) {
   static thread_local std::string record;
   EntrySource from = {source.reader.id(), 0};
-  for (size_t i = 0; i < kTurnRecords && !log.BatchIsFull(); ++i) {
+  for (size_t i = 0; i < kTurnRecords && !batch.log.BatchIsFull(); ++i) {
     StatusOr<RingReader::Next> next = source.reader.Read(record, from.sequence);
     if (!next.ok()) {
       source.damaged = true;
-      ++rejected;
-      AppendRejected(source, next.status(), log, now_ns);
+      Reject(source, next.status(), batch);
       return;
     }
     if (*next == RingReader::Next::kEmpty) {
       return;
     }
-    if (Status valid = CheckProducersRecord(record); !valid.ok()) {
-      ++rejected;
-      AppendRejected(source, valid, log, now_ns);
+    if (Status valid = CheckProducersRecord(source, record); !valid.ok()) {
+      Reject(source, valid, batch);
       continue;
     }
-    log.Append(from, record);
+    batch.log.Append(from, record);
   }
 }
 
 void RingSources::Drain(NodeLog& log, int64_t now_ns, uint64_t& rejected) {
+  Batch batch = {log, now_ns, rejected};
+  for (auto& [id, source] : rings_) {
+    source.rejected = 0;
+    source.asked_again = false;
+  }
   for (bool progress = true; progress && !log.BatchIsFull();) {
-    size_t before = log.pending();
+    uint64_t before = log.pending() + rejected;
     for (auto& [id, source] : rings_) {
       if (!source.damaged && !log.BatchIsFull()) {
-        DrainOne(source, log, now_ns, rejected);
+        DrainOne(source, batch);
       }
     }
-    progress = log.pending() > before;
+    progress = log.pending() + rejected > before;
+  }
+  for (auto& [id, source] : rings_) {
+    if (source.rejected > CollectorLimits::kRefusalsTold) {
+      AppendRejected(
+          source,
+          Concat(source.rejected - CollectorLimits::kRefusalsTold, " more records like these"),
+          batch);
+    }
   }
 }
 

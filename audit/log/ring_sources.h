@@ -1,14 +1,17 @@
-// RingSources is the set of rings that a collector drains: who may hand one over, whose it is, and
-// when it is done with. It knows nothing of sockets and files.
+// RingSources is the set of rings that a collector drains: who may hand one over, whose it is, for
+// whom it may speak, and when it is done with. It knows nothing of sockets and files.
 #pragma once
 
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "audit/log/collector.h"
 #include "audit/log/node_log.h"
+#include "base/log_budget.h"
 #include "base/ring.h"
 
 namespace countersign::audit {
@@ -19,17 +22,29 @@ struct RingSource {
   HandoverPeer peer;
   std::string name;
   uint64_t connection = 0;  // Number of the connection; 0: its peer is gone.
-  bool damaged = false;     // Its producer broke the format: nothing more can be read.
+  // Whom it may speak for: all that its owner was registered for since the handover, because what
+  // was written before a change is drained after it.
+  std::set<std::string, std::less<>> workloads;
+  bool damaged = false;      // Its producer broke the format: nothing more can be read.
+  uint64_t rejected = 0;     // Of its records in the batch that is being drained.
+  bool asked_again = false;  // Whom it speaks for, in this batch.
 };
 
 // RingSources belongs to the collector's thread.
 class RingSources {
  public:
+  // `node` is the SPIFFE ID that records must name, if they name one. `clock` outlives it.
+  RingSources(std::string node, WorkloadsOf workloads_of, const Clock& clock)
+      : node_(std::move(node)),
+        workloads_of_(std::move(workloads_of)),
+        refusals_(CollectorLimits::kLinesLoggedPerUidMinuteMax, clock) {}
+
   // Add takes a ring, or takes it again after a reconnect. The error is what the peer is told.
   struct Offer {
     HandoverPeer peer;
     std::string name;
     uint64_t connection = 0;
+    std::vector<std::string> workloads;
     Fd memory;
     Fd wake;
   };
@@ -45,7 +60,8 @@ class RingSources {
   void ConnectionGone(uint64_t connection);
 
   // Drain appends to `log` what the rings hold, fairly, until the batch is full. Records that are
-  // not valid are answered by a record of the log's own. `rejected` counts them.
+  // not valid, or speak for somebody else, are answered by a record of the log's own. `rejected`
+  // counts them.
   void Drain(NodeLog& log, int64_t now_ns, uint64_t& rejected);
   // Release gives room back after a commit and drops rings that are done, calling `forget` with
   // each one's wake descriptor first. Rewind is for after a failed commit.
@@ -55,9 +71,20 @@ class RingSources {
   bool AnyHasMore() const;
   void SetAttention(RingReader::Attention attention);
   size_t size() const { return rings_.size(); }
+  // MayLog spends one line of a user's in the agent's own log.
+  bool MayLog(uid_t uid) { return refusals_.Take(uid) != LogBudget::Verdict::kSkip; }
 
  private:
-  void DrainOne(RingSource& source, NodeLog& log, int64_t now_ns, uint64_t& rejected);
+  struct Batch;
+  void DrainOne(RingSource& source, Batch& batch);
+  Status CheckProducersRecord(RingSource& source, std::string_view record);
+  bool SpeaksFor(RingSource& source, std::string_view workload);
+  void Reject(RingSource& source, const Status& why, Batch& batch);
+  void AppendRejected(const RingSource& source, std::string_view what, Batch& batch);
+
+  const std::string node_;
+  const WorkloadsOf workloads_of_;
+  LogBudget refusals_;
   std::map<RingId, RingSource> rings_;
   std::map<RingId, bool> damaged_;  // Refused when handed over again.
 };

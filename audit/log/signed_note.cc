@@ -135,7 +135,11 @@ StatusOr<std::string> OpenNote(std::string_view note, const NoteVerifierKey& key
   bool clean = std::all_of(note.begin(), note.end(), [](char c) {
     return c == '\n' || (static_cast<uint8_t>(c) >= 0x20 && c != '\x7f');
   });
-  if (note.size() > NoteLimits::kNoteBytesMax || split == std::string_view::npos || !clean) {
+  if (note.size() > NoteLimits::kNoteBytesMax) {
+    return ResourceExhausted("a signed note of ", note.size(), " bytes; the limit is ",
+                             NoteLimits::kNoteBytesMax);
+  }
+  if (split == std::string_view::npos || !clean) {
     return InvalidArgument("not a signed note");
   }
   std::string_view text = note.substr(0, split + 1);
@@ -144,9 +148,12 @@ StatusOr<std::string> OpenNote(std::string_view note, const NoteVerifierKey& key
   size_t signatures = 0;
   while (!rest.empty()) {
     std::optional<std::string_view> line = TakeLine(rest);
-    if (!line.has_value() || !line->starts_with(kSignaturePrefix) ||
-        ++signatures > NoteLimits::kSignaturesMax) {
+    if (!line.has_value() || !line->starts_with(kSignaturePrefix)) {
       return InvalidArgument("signed note: not a signature line");
+    }
+    if (++signatures > NoteLimits::kSignaturesMax) {
+      return ResourceExhausted("signed note: more than the limit of ", NoteLimits::kSignaturesMax,
+                               " signatures");
     }
     line->remove_prefix(kSignaturePrefix.size());
     size_t space = line->find(' ');

@@ -183,8 +183,8 @@ Status Agent::StartAudit() {
   options.log_dir = options_.audit_dir;
   options.origin = id_.str().substr(std::string_view("spiffe://").size());
   options.node = id_.str();
-  options.may_hand_over = [this](const audit::HandoverPeer& peer) {
-    return MayHandOver(published_state_.Get().get(), options_.selector_mode,
+  options.workloads_of = [this](const audit::HandoverPeer& peer) {
+    return WorkloadsOf(published_state_.Get().get(), options_.selector_mode,
                        {peer.uid, peer.gid, peer.pid});
   };
   ASSIGN_OR_RETURN(audit_, audit::AuditCollector::Start(std::move(options), clock_));

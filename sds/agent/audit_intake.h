@@ -1,7 +1,10 @@
-// Who may hand audit rings over to this node's log.
+// Who may hand audit rings over to this node's log, and for whom they speak.
 #pragma once
 
 #include <sys/types.h>
+
+#include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "sds/agent/node_state.h"
@@ -9,9 +12,10 @@
 
 namespace countersign::agent {
 
-// MayHandOver admits users that a registration of a proxy selects. It asks the kernel's credentials
-// alone: a ring adds records to the log and reads none, and each record names the ring's owner.
-Status MayHandOver(const NodeState* state, SelectorMode mode,
-                   const AttestedProcess::Credentials& peer);
+// WorkloadsOf gives the SPIFFE IDs of the proxies that registrations select for this user; none is
+// an error that says why. It asks the kernel's credentials alone: a ring adds records to the log
+// and reads none, and proxies of one user, told apart by their programs, may speak for each other.
+StatusOr<std::vector<std::string>> WorkloadsOf(const NodeState* state, SelectorMode mode,
+                                               const AttestedProcess::Credentials& peer);
 
 }  // namespace countersign::agent

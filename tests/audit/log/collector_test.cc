@@ -6,8 +6,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <functional>
+#include <mutex>
 #include <numeric>
 #include <random>
 #include <thread>
@@ -43,7 +45,10 @@ class CollectorTest : public testing::Test {
             .log_dir = dir_.File("audit"),
             .origin = "shop.example/agent/node-1",
             .node = "spiffe://shop.example/agent/node-1",
-            .may_hand_over = [](const HandoverPeer&) { return absl::OkStatus(); },
+            .workloads_of =
+                [](const HandoverPeer&) {
+                  return std::vector<std::string>{"spiffe://shop.example/ns/prod/sa/orders"};
+                },
             .commit_interval = Milliseconds(2)};
   }
   std::unique_ptr<AuditCollector> StartCollector() const {
@@ -211,7 +216,7 @@ TEST_F(CollectorTest, AnAgentKilledAtSeededPointsLosesAndRepeatsNothing) {
 
 TEST_F(CollectorTest, ARefusedProcessIsToldWhy) {
   AuditCollector::Options options = Options();
-  options.may_hand_over = [](const HandoverPeer& peer) {
+  options.workloads_of = [](const HandoverPeer& peer) -> StatusOr<std::vector<std::string>> {
     return PermissionDenied("uid ", peer.uid, " holds no registration");
   };
   auto collector = AuditCollector::Start(options, Clock::System());
@@ -247,6 +252,207 @@ TEST_F(CollectorTest, ABrokenRingIsRejectedInTheLogAndTheOthersGoOn) {
   ASSERT_TRUE(Eventually([&] { return collector->stats().rings == 1; }));
   ASSERT_TRUE(RecordNumbered(*good, 0));
   ASSERT_TRUE(Eventually([&] { return DecisionNumbers().size() == 1; }));
+}
+
+// HostileProxyTest hands over a ring that a test writes what it likes into.
+class HostileProxyTest : public CollectorTest {
+ protected:
+  static constexpr const char* kOrders = "spiffe://shop.example/ns/prod/sa/orders";
+  static constexpr const char* kBilling = "spiffe://shop.example/ns/prod/sa/billing";
+
+  void SetUp() override {
+    auto writer = RingWriter::Create({.name = "hostile", .capacity_bytes = 1 << 20});
+    ASSERT_TRUE(writer.ok());
+    writer_.emplace(*std::move(writer));
+  }
+  void Begin() {
+    AuditCollector::Options options = Options();
+    options.workloads_of = [this](const HandoverPeer&) -> StatusOr<std::vector<std::string>> {
+      std::lock_guard lock(mutex_);
+      return workloads_;
+    };
+    auto collector = AuditCollector::Start(options, Clock::System());
+    ASSERT_TRUE(collector.ok()) << collector.status();
+    collector_ = *std::move(collector);
+  }
+  void HandOverRing() {
+    auto handover = RingHandover::Start(HandoverOptions(), {{&*writer_, "hostile"}});
+    ASSERT_TRUE(handover.ok());
+    handover_ = *std::move(handover);
+  }
+  void Register(std::vector<std::string> workloads) {
+    std::lock_guard lock(mutex_);
+    workloads_ = std::move(workloads);
+  }
+  void Put(std::string_view record) {
+    std::span<char> room;
+    ASSERT_TRUE(Eventually([&] { return !(room = writer_->Reserve(record.size())).empty(); }));
+    std::copy(record.begin(), record.end(), room.begin());
+    writer_->Commit(record.size());
+  }
+  static std::string Decision(const std::function<void(DecisionRecord&)>& change) {
+    SampleDecision sample;
+    change(sample.record);
+    return EncodeToString(sample.record);
+  }
+  // What the alarm records of the log say.
+  std::vector<std::string> Alarms() const {
+    std::vector<std::string> texts;
+    for (const ParsedRecord& record : Records()) {
+      const auto* event = std::get_if<EventRecord>(&record.value());
+      if (event != nullptr && event->kind == EventKind::kRejected) {
+        texts.emplace_back(event->text);
+      }
+    }
+    return texts;
+  }
+
+  std::mutex mutex_;
+  std::vector<std::string> workloads_ = {kOrders};  // Guarded by mutex_.
+  std::optional<RingWriter> writer_;
+  std::unique_ptr<AuditCollector> collector_;
+  std::unique_ptr<RingHandover> handover_;
+};
+
+TEST_F(HostileProxyTest, ARecordInTheNameOfAnotherWorkloadIsAnAlarmAndIsNotFiled) {
+  Begin();
+  HandOverRing();
+  Put(Decision([](DecisionRecord& r) { r.connection_id = 1; }));  // Of orders, to orders.
+  Put(Decision([](DecisionRecord& r) {
+    r.callee = kBilling;
+    r.connection_id = 2;
+  }));
+  Put(Decision([](DecisionRecord& r) {  // Outbound: billing's application goes out.
+    r.subject = SubjectKind::kLocalCaller;
+    r.caller = kBilling;
+    r.callee = kOrders;
+    r.connection_id = 3;
+  }));
+  Put(Decision([](DecisionRecord& r) {  // Outbound: orders' own goes out, to billing.
+    r.subject = SubjectKind::kLocalCaller;
+    r.caller = kOrders;
+    r.callee = kBilling;
+    r.connection_id = 4;
+  }));
+  Put(Decision([](DecisionRecord& r) {
+    r.node = "spiffe://shop.example/agent/node-2";
+    r.connection_id = 5;
+  }));
+  Put(Decision([](DecisionRecord& r) { r.connection_id = 6; }));
+  ASSERT_TRUE(Eventually([&] { return DecisionNumbers().size() == 3; }));
+  EXPECT_THAT(DecisionNumbers(), testing::ElementsAre(1, 4, 6));
+  EXPECT_TRUE(Eventually([&] { return collector_->stats().rejected == 3; }));
+  std::vector<std::string> alarms = Alarms();
+  ASSERT_EQ(alarms.size(), 3U);
+  std::string owner = Concat("ring hostile of pid ", ::getpid(), " uid ", ::getuid());
+  for (size_t i : {0, 1}) {
+    EXPECT_THAT(alarms[i], testing::AllOf(testing::HasSubstr(owner), testing::HasSubstr(kBilling),
+                                          testing::HasSubstr(DecisionIdText(SampleId(1)))));
+  }
+  EXPECT_THAT(alarms[2], testing::HasSubstr("agent/node-2"));
+  EXPECT_TRUE(handover_->connected()) << "its own records are still taken";
+}
+
+TEST_F(HostileProxyTest, TheAgentsOwnWordsAreNotAProxysToWrite) {
+  Begin();
+  HandOverRing();
+  auto event = [](EventKind kind, std::string_view program, std::string_view text) {
+    return EncodeToString(EventRecord{kind, 1, program, "", text, {}});
+  };
+  Put(event(EventKind::kStop, "countersign-agent", ""));
+  Put(event(EventKind::kRecovery, "countersign-proxy", ""));
+  Put(event(EventKind::kRingOpened, "countersign-proxy", ""));
+  Put(event(EventKind::kRejected, "countersign-proxy", ""));
+  Put(event(EventKind::kPolicyLoaded, "countersign-proxy", kBilling));
+  Put(event(EventKind::kPolicyLoaded, "countersign-proxy", kOrders));
+  ASSERT_TRUE(Eventually([&] { return collector_->stats().rejected == 5; }));
+  ASSERT_TRUE(Eventually([&] { return Alarms().size() == 5; }));
+  collector_.reset();
+  size_t loaded = 0;
+  for (const ParsedRecord& record : Records()) {
+    const auto* found = std::get_if<EventRecord>(&record.value());
+    loaded += found != nullptr && found->kind == EventKind::kPolicyLoaded ? 1 : 0;
+  }
+  EXPECT_EQ(loaded, 1U);
+}
+
+TEST_F(HostileProxyTest, AChangedRegistrationIsAskedForAndWhatWasWrittenUnderTheOldOneIsTaken) {
+  Begin();
+  HandOverRing();
+  Put(Decision([](DecisionRecord& r) { r.connection_id = 1; }));
+  ASSERT_TRUE(Eventually([&] { return DecisionNumbers().size() == 1; }));
+  Register({kBilling});
+  Put(Decision([](DecisionRecord& r) {
+    r.callee = kBilling;
+    r.connection_id = 2;
+  }));
+  Put(Decision([](DecisionRecord& r) { r.connection_id = 3; }));
+  ASSERT_TRUE(Eventually([&] { return DecisionNumbers().size() == 3; }));
+  EXPECT_EQ(collector_->stats().rejected, 0U);
+}
+
+TEST_F(HostileProxyTest, AFloodOfBadRecordsFillsNeitherTheLogNorTheAgentsOwn) {
+  constexpr uint64_t kFlood = 10'000;
+  for (uint64_t i = 0; i < kFlood; ++i) {
+    Put("forged");
+  }
+  testing::internal::CaptureStderr();
+  Begin();
+  HandOverRing();
+  EXPECT_TRUE(Eventually([&] { return collector_->stats().rejected == kFlood; }));
+  uint64_t commits = collector_->stats().commits;
+  collector_.reset();
+  std::string said = testing::internal::GetCapturedStderr();
+  size_t lines = 0;
+  for (size_t at = 0; (at = said.find("audit record rejected", at)) != std::string::npos; ++at) {
+    ++lines;
+  }
+  EXPECT_GT(lines, 0U);
+  EXPECT_LE(lines, CollectorLimits::kLinesLoggedPerUidMinuteMax);
+  uint64_t told = 0;
+  std::vector<std::string> alarms = Alarms();
+  for (const std::string& alarm : alarms) {
+    size_t more = alarm.find(" more records like these");
+    told +=
+        more == std::string::npos ? 1 : std::stoull(alarm.substr(alarm.rfind(' ', more - 1) + 1));
+  }
+  EXPECT_EQ(told, kFlood) << "each refused record is counted in the signed log";
+  EXPECT_LE(alarms.size(), (CollectorLimits::kRefusalsTold + 1) * commits);
+  EXPECT_LT(alarms.size(), kFlood / 10);
+}
+
+TEST_F(HostileProxyTest, ARingWithoutAnIdIsRefused) {
+  Begin();
+  RingId zeros = {};
+  ASSERT_EQ(::pwrite(writer_->memory_fd(), zeros.data(), zeros.size(), 24), 16);
+  HandOverRing();
+  EXPECT_TRUE(Eventually([&] {
+    return handover_->last_error().find("a ring's id is random") != std::string::npos;
+  })) << handover_->last_error();
+  EXPECT_EQ(collector_->stats().rings, 0U);
+}
+
+TEST_F(HostileProxyTest, ReconnectingForEverFillsTheAgentsLogNoMore) {
+  testing::internal::CaptureStderr();
+  AuditCollector::Options options = Options();
+  std::atomic<size_t> asked = 0;
+  options.workloads_of = [&asked](const HandoverPeer&) -> StatusOr<std::vector<std::string>> {
+    ++asked;
+    return PermissionDenied("not you");
+  };
+  auto collector = AuditCollector::Start(options, Clock::System());
+  ASSERT_TRUE(collector.ok());
+  for (size_t i = 0; i < 100; ++i) {
+    ASSERT_TRUE(ConnectUnix(options.socket_path).ok());
+  }
+  EXPECT_TRUE(Eventually([&] { return asked == 100; }));
+  collector->reset();
+  std::string said = testing::internal::GetCapturedStderr();
+  size_t lines = 0;
+  for (size_t at = 0; (at = said.find("audit rings refused", at)) != std::string::npos; ++at) {
+    ++lines;
+  }
+  EXPECT_EQ(lines, CollectorLimits::kLinesLoggedPerUidMinuteMax);
 }
 
 TEST_F(CollectorTest, ASecondCollectorOnTheSameFolderIsRefused) {

@@ -69,6 +69,30 @@ TEST_F(SignedNoteTest, IgnoresSignaturesOfUnknownKeys) {
   EXPECT_TRUE(OpenNote(note, verifier_).ok());
 }
 
+TEST_F(SignedNoteTest, LimitsAreExactAndNamed) {
+  std::string other =
+      Concat("\xe2\x80\x94 witness.example ", Base64Encode(std::string(68, 'w')), "\n");
+  std::string note = note_;
+  for (size_t i = 1; i < NoteLimits::kSignaturesMax; ++i) {
+    note += other;
+  }
+  EXPECT_TRUE(OpenNote(note, verifier_).ok());
+  Status many = OpenNote(note + other, verifier_).status();
+  EXPECT_EQ(many.code(), StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(Message(many)), testing::HasSubstr("64 signatures"));
+
+  size_t frame = note_.size() - kText.size();
+  std::string text(NoteLimits::kNoteBytesMax - frame - 1, 't');
+  EXPECT_TRUE(OpenNote(*SignNote(text + "\n", verifier_, key_), verifier_).ok());
+  Status large = OpenNote(*SignNote(text + "t\n", verifier_, key_), verifier_).status();
+  EXPECT_EQ(large.code(), StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(Message(large)), testing::HasSubstr("65536"));
+
+  EXPECT_TRUE(CheckKeyName(std::string(NoteLimits::kNameBytesMax, 'n')).ok());
+  EXPECT_THAT(std::string(Message(CheckKeyName(std::string(NoteLimits::kNameBytesMax + 1, 'n')))),
+              testing::HasSubstr("1 to 255"));
+}
+
 TEST_F(SignedNoteTest, RefusesANoteWithoutOurSignature) {
   NoteVerifierKey another =
       *NoteVerifierKey::Make({"shop.example/log", Ed25519PrivateKey::Generate()->public_key()});

@@ -166,28 +166,33 @@ TEST(ProxyTableTest, NeverReportsMoreThanTheServerTakes) {
   EXPECT_LT(report.ByteSizeLong(), size_t{4} << 20);
 }
 
-TEST(MayHandOverTest, AdmitsUsersOfRegisteredProxiesOnly) {
-  EXPECT_EQ(MayHandOver(nullptr, SelectorMode::kUnix, {1, 1, 1}).code(), StatusCode::kUnavailable);
+TEST(AuditIntakeTest, AUserSpeaksForTheProxiesThatAreRegisteredForItAlone) {
+  EXPECT_EQ(WorkloadsOf(nullptr, SelectorMode::kUnix, {1, 1, 1}).status().code(),
+            StatusCode::kUnavailable);
   v1::Update update;
   update.set_full(true);
   for (auto [name, uid, proxy] :
-       {std::tuple{"web", 70012, R"(,"proxy":{})"}, std::tuple{"plain", 70013, ""}}) {
+       {std::tuple{"web", 70012, R"(,"proxy":{})"}, std::tuple{"orders", 70014, R"(,"proxy":{})"},
+        std::tuple{"web-too", 70012, R"(,"proxy":{})"}, std::tuple{"plain", 70013, ""}}) {
     v1::Resource& resource = *update.add_upsert();
     resource.set_kind("Registration");
     resource.set_name(name);
     resource.set_document(Concat(
         R"({"apiVersion":"countersign.dev/v1alpha1","kind":"Registration","metadata":{"name":")",
-        std::string_view(name),
-        R"("},"spec":{"id":"spiffe://shop.example/x","nodes":[{"id":"spiffe://shop.example/agent/n"}],)",
+        std::string_view(name), R"("},"spec":{"id":"spiffe://shop.example/)",
+        std::string_view(name), R"(","nodes":[{"id":"spiffe://shop.example/agent/n"}],)",
         R"("selectors":{"unix":{"uid":)", uid, "}}", std::string_view(proxy), "}}"));
   }
   auto state = *NodeState::Apply(NodeState(), update);
-  ASSERT_EQ(state->registrations().size(), 2u);
-  EXPECT_TRUE(MayHandOver(state.get(), SelectorMode::kUnix, {70012, 1, 1}).ok());
-  EXPECT_EQ(MayHandOver(state.get(), SelectorMode::kUnix, {70013, 1, 1}).code(),
-            StatusCode::kPermissionDenied);
-  EXPECT_EQ(MayHandOver(state.get(), SelectorMode::kUnix, {0, 0, 1}).code(),
-            StatusCode::kPermissionDenied);
+  ASSERT_EQ(state->registrations().size(), 4u);
+  auto of = [&state](uid_t uid) {
+    return WorkloadsOf(state.get(), SelectorMode::kUnix, {uid, 1, 1});
+  };
+  EXPECT_THAT(*of(70012), ::testing::UnorderedElementsAre("spiffe://shop.example/web",
+                                                          "spiffe://shop.example/web-too"));
+  EXPECT_THAT(*of(70014), ::testing::ElementsAre("spiffe://shop.example/orders"));
+  EXPECT_EQ(of(70013).status().code(), StatusCode::kPermissionDenied) << "it is no proxy";
+  EXPECT_EQ(of(0).status().code(), StatusCode::kPermissionDenied);
 }
 
 }  // namespace
