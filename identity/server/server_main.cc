@@ -87,6 +87,8 @@ Server::~Server() {
 Status Server::Open() {
   ASSIGN_OR_RETURN(identity::TrustDomain domain,
                    identity::TrustDomain::Parse(options_.trust_domain));
+  // Administrators know this server by its socket's path alone.
+  RETURN_IF_ERROR(CheckSocketFolder(options_.admin_socket));
   RETURN_IF_ERROR(MakeFolder(options_.data_dir, 0700));
   ASSIGN_OR_RETURN(lock_, LockFolder(options_.data_dir));
   IssuerOptions issuer{domain,

@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <random>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "sds/agent/audit_intake.h"
 #include "sds/agent/socket_service.h"
@@ -71,6 +72,11 @@ StatusOr<std::unique_ptr<Agent>> Agent::Start(AgentOptions options, const Clock&
     LogWarning(
         "DEMO SELECTORS: every process of this user may claim any registration by its "
         "environment; this isolates nothing and is for demonstrations alone");
+  }
+  // Workloads know this agent by its socket's path alone.
+  RETURN_IF_ERROR(CheckSocketFolder(options.socket));
+  if (!options.audit_socket.empty()) {
+    RETURN_IF_ERROR(CheckSocketFolder(options.audit_socket));
   }
   ASSIGN_OR_RETURN(DataFolder folder, DataFolder::Open(options.data_dir, options.limits));
   ASSIGN_OR_RETURN(Joined self, LoadOrJoin(options, clock, folder, stop));
