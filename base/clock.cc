@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdio>
+#include <ctime>
 
 namespace countersign {
 namespace {
@@ -11,7 +12,12 @@ using namespace std::chrono_literals;
 class SystemClock final : public Clock {
  public:
   WallTime Now() const override { return std::chrono::system_clock::now(); }
-  MonotonicTime Monotonic() const override { return std::chrono::steady_clock::now(); }
+  // It also counts the time that the machine sleeps: deadlines of identities are real time.
+  MonotonicTime Monotonic() const override {
+    timespec now = {};
+    CHECK(::clock_gettime(CLOCK_BOOTTIME, &now) == 0);
+    return MonotonicTime(std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec));
+  }
 };
 
 // Reads exactly `digits` decimal digits at the front of `text` and drops them.

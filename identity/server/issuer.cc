@@ -38,9 +38,10 @@ StatusOr<identity::CertificateAuthority> LoadOrMakeAuthority(const IssuerOptions
   auto loaded = identity::CertificateAuthority::Load(options.trust_domain, options.folder);
   if (loaded.status().code() != StatusCode::kNotFound) {
     if (loaded.ok() && now >= loaded->not_after()) {
-      return FailedPrecondition("the authority in ", options.folder, " ended at ",
-                                FormatTime(loaded->not_after()), "; move the folder away to begin ",
-                                "with a new one, then attest every agent again");
+      return FailedPrecondition(
+          "the authority in ", options.folder, " ended at ", FormatTime(loaded->not_after()),
+          " and the clock says ", FormatTime(now), ": if that is wrong, set the clock; else move ",
+          "the folder away to begin with a new one, then attest every agent ", "again");
     }
     return loaded;
   }
@@ -91,9 +92,11 @@ Status Issuer::CheckClock() const {
                               FormatTime(authority_.not_before()), "; set the clock");
   }
   if (now >= authority_.not_after()) {
-    return FailedPrecondition("nothing is signed: the wall clock says ", FormatTime(now),
-                              ", after the authority's end at ",
-                              FormatTime(authority_.not_after()));
+    return FailedPrecondition(
+        "nothing is signed: the wall clock says ", FormatTime(now),
+        ", after the authority's end at ", FormatTime(authority_.not_after()),
+        "; if it is wrong, set the clock; else start the server again, which ",
+        "says how to begin with a new authority");
   }
   return absl::OkStatus();
 }

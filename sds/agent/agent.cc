@@ -94,6 +94,12 @@ StatusOr<Joined> Agent::LoadOrJoin(const AgentOptions& options, const Clock& clo
   StatusOr<StoredSvid> svid = folder.LoadAgentSvid();
   StatusOr<identity::TrustBundle> bundle = folder.LoadBundle(options.trust_domain);
   bool good = svid.ok() && bundle.ok() && svid->svid->not_after() > clock.Now();
+  if (svid.ok() && svid->svid->not_before() > clock.Now()) {
+    return FailedPrecondition("the clock of this node says ", FormatTime(clock.Now()),
+                              ", but this agent's SVID begins at ",
+                              FormatTime(svid->svid->not_before()),
+                              "; set the clock, then start the agent again");
+  }
   if (good) {
     RETURN_IF_ERROR(CheckAgentId(svid->svid->id(), options.trust_domain));
   }
@@ -103,11 +109,12 @@ StatusOr<Joined> Agent::LoadOrJoin(const AgentOptions& options, const Clock& clo
   if (good && !new_token) {
     return Joined{*std::move(svid), *std::move(bundle)};
   }
-  if (options.join_token.empty()) {
+  if (!new_token) {
     if (svid.ok() && bundle.ok()) {
       return FailedPrecondition("this agent's SVID expired at ",
                                 FormatTime(svid->svid->not_after()),
-                                ", so the server will not know it; ", HowToJoin());
+                                " and the clock of this node says ", FormatTime(clock.Now()),
+                                ": if that is wrong, set the clock; else ", HowToJoin());
     }
     if (svid.status().code() == StatusCode::kNotFound) {
       return FailedPrecondition("this node is not attested yet; ", HowToJoin());
@@ -140,7 +147,7 @@ Agent::Agent(AgentOptions options, const Clock& clock, DataFolder folder,
       id_(self.svid.svid->id()),
       folder_(std::move(folder)),
       loop_(std::move(loop)),
-      keeper_(options_.limits, UniformJitter()),
+      keeper_(options_.limits, UniformJitter(), clock_),
       own_bundle_(std::move(self.bundle)),
       slots_(options_.limits.streams_per_uid_max),
       refusals_(options_.limits.refusals_logged_per_uid_minute_max, clock_),
@@ -261,7 +268,7 @@ void Agent::Tick() {
   if (state_unsaved_ && clock_.Monotonic() >= save_retry_at_) {
     PersistState();
   }
-  if (view_stale_ || (view_expiry_ && now >= *view_expiry_)) {
+  if (view_stale_ || keeper_.ValidCount() != view_svids_) {
     PublishView();
   }
   if (connected_) {
@@ -269,14 +276,13 @@ void Agent::Tick() {
   }
   hub_.CheckSilence(clock_.Monotonic());
   WarnOfOwnExpiry(now);
-  if (view_expiry_) {
-    loop_->TickWithin(*view_expiry_ - now);
+  if (std::optional<std::chrono::nanoseconds> left = keeper_.UntilExpiry()) {
+    loop_->TickWithin(*left);
   }
 }
 
 void Agent::AskForSvids() {
-  WallTime now = clock_.Now();
-  StatusOr<std::vector<SigningAsk>> asks = keeper_.Due(now, kAsksAtOnce);
+  StatusOr<std::vector<SigningAsk>> asks = keeper_.Due(kAsksAtOnce);
   if (!asks.ok()) {
     LogError("cannot make a key", {{"why", asks.status()}});
     return;
@@ -284,8 +290,8 @@ void Agent::AskForSvids() {
   if (!asks->empty()) {
     stream_.Sign(*std::move(asks));
   }
-  if (std::optional<WallTime> next = keeper_.NextDue()) {
-    loop_->TickWithin(*next - now);
+  if (std::optional<std::chrono::nanoseconds> wait = keeper_.UntilDue()) {
+    loop_->TickWithin(*wait);
   }
 }
 
@@ -380,7 +386,7 @@ void Agent::ReportTaken() {
 identity::PeerVerifier Agent::Verifier() const { return identity::PeerVerifier(trusted_); }
 
 void Agent::TakeAnswer(const SigningAnswer& answer) {
-  auto accepted = keeper_.Accept(answer, Verifier(), clock_.Now());
+  auto accepted = keeper_.Accept(answer, Verifier());
   if (!accepted.ok()) {
     LogWarning("no SVID was had", {{"why", accepted.status()}});
     return;
@@ -411,11 +417,8 @@ void Agent::PublishView() {
   auto view = std::make_shared<AgentView>();
   view->version = ++view_version_;
   view->state = state_;
-  view->svids = keeper_.Valid(clock_.Now());
-  view_expiry_.reset();
-  for (const auto& [registration, svid] : view->svids) {
-    view_expiry_ = view_expiry_ ? std::min(*view_expiry_, svid->not_after()) : svid->not_after();
-  }
+  view->svids = keeper_.Valid();
+  view_svids_ = view->svids.size();
   hub_.SetView(std::move(view));
 }
 

@@ -101,7 +101,7 @@ class Agent final : private NodeStreamObserver {
   bool own_expiry_told_ = false;
   uint64_t view_version_ = 0;
   bool view_stale_ = false;
-  std::optional<WallTime> view_expiry_;  // When the first SVID of the view expires.
+  size_t view_svids_ = 0;  // How many SVIDs the view has; with fewer left it is made anew.
   struct Awaited {
     uint64_t view_version;
     Revision revision;

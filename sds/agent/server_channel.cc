@@ -49,11 +49,16 @@ class ServerVerifier final : public exp::ExternalCertificateVerifier {
     ASSIGN_OR_RETURN(std::vector<std::string> chain, CertificatesFromPem({pem.data(), pem.size()}));
     std::vector<std::string_view> views(chain.begin(), chain.end());
     identity::PeerVerifier verifier(expected_->bundles);
-    identity::VerifyResult result =
-        verifier.Verify(views, identity::PeerRole::kServer, clock_.Now());
+    WallTime now = clock_.Now();
+    identity::VerifyResult result = verifier.Verify(views, identity::PeerRole::kServer, now);
     if (!result.ok()) {
-      return PermissionDenied("its certificate does not verify: ",
-                              identity::VerifyErrorName(result.error()));
+      bool by_time = result.error() == identity::VerifyError::kNotYetValid ||
+                     result.error() == identity::VerifyError::kExpired;
+      return PermissionDenied(
+          "its certificate does not verify: ", identity::VerifyErrorName(result.error()),
+          by_time ? Concat("; the clock of this node says ", FormatTime(now),
+                           ": set the clock of whichever is wrong")
+                  : std::string());
     }
     if (result.peer().id() != expected_->server_id) {
       return PermissionDenied("it is ", Quoted(result.peer().id().str()), " and not ",

@@ -11,6 +11,18 @@ constexpr std::chrono::seconds kAnswerWithin{30};  // Then the ask counts as los
 constexpr double kJitterPart = 0.1;
 constexpr std::string_view kAgentFingerprint = "agent";
 
+// A clock that is wrong here or there looks like a bad signature; say which it is.
+Status DoesNotVerify(identity::VerifyError error, const identity::X509Svid& svid, WallTime now) {
+  if (error == identity::VerifyError::kNotYetValid || error == identity::VerifyError::kExpired) {
+    return FailedPrecondition("what the server signed is valid from ",
+                              FormatTime(svid.not_before()), " to ", FormatTime(svid.not_after()),
+                              ", but the clock of this node says ", FormatTime(now),
+                              "; set the clock of whichever is wrong");
+  }
+  return InvalidArgument("the server's signature does not verify here: ",
+                         identity::VerifyErrorName(error));
+}
+
 }  // namespace
 
 std::string SvidFingerprint(const authz::Registration& registration) {
@@ -53,7 +65,7 @@ void SvidKeeper::Need(const std::string& name, const std::string& id, const std:
     return;
   }
   entry.wanted = wanted;
-  entry.retry_at = WallTime();
+  entry.retry_at = MonotonicTime();
   entry.backoff = std::chrono::nanoseconds(0);
   if (entry.id != id) {
     entry.id = id;
@@ -65,12 +77,18 @@ bool SvidKeeper::Adopt(Entry& entry, const StoredSvid& stored) const {
   if (stored.svid->id().str() != entry.id) {
     return false;
   }
-  auto life = stored.svid->not_after() - stored.received;
+  WallTime now = clock_.Now();
+  MonotonicTime steady = clock_.Monotonic();
+  std::chrono::nanoseconds life = stored.svid->not_after() - stored.received;
   double part = 0.5 * (1 + kJitterPart * std::clamp(jitter_(), -1.0, 1.0));
   entry.renew_at =
       stored.received +
       std::chrono::duration_cast<std::chrono::nanoseconds>(
           std::chrono::duration<double, std::nano>(static_cast<double>(life.count()) * part));
+  // Stored by an earlier process, under a wall clock that was set back since: its age is unknown.
+  bool of_unknown_age = stored.received > now;
+  entry.renew_by = of_unknown_age ? steady : steady + (entry.renew_at - now);
+  entry.ends = steady + std::min(stored.svid->not_after() - now, life);
   entry.current = stored;
   return true;
 }
@@ -83,45 +101,49 @@ bool SvidKeeper::Restore(const std::string& registration, const StoredSvid& stor
 void SvidKeeper::ForgetAsks() {
   for (auto& [name, entry] : entries_) {
     entry.ask.reset();
-    entry.retry_at = WallTime();
+    entry.retry_at = MonotonicTime();
     entry.backoff = std::chrono::nanoseconds(0);
   }
 }
 
-// When the entry must be asked for, in the past if now.
-WallTime SvidKeeper::DueAt(const Entry& entry) const {
+// How long until the entry must be asked for; nothing or less if now.
+std::chrono::nanoseconds SvidKeeper::UntilDue(const Entry& entry) const {
+  MonotonicTime steady = clock_.Monotonic();
   if (entry.ask) {
-    return entry.ask->when + kAnswerWithin;
+    return entry.ask->when + kAnswerWithin - steady;
   }
-  bool as_wanted = entry.current && entry.current->asked_for == entry.wanted;
-  return std::max(entry.retry_at, as_wanted ? entry.renew_at : WallTime());
+  std::chrono::nanoseconds wait{0};
+  if (entry.current && entry.current->asked_for == entry.wanted) {
+    wait = std::min(entry.renew_at - clock_.Now(), entry.renew_by - steady);
+  }
+  return std::max(wait, entry.retry_at - steady);
 }
 
-StatusOr<std::vector<SigningAsk>> SvidKeeper::Due(WallTime now, size_t asks_max) {
+StatusOr<std::vector<SigningAsk>> SvidKeeper::Due(size_t asks_max) {
   std::vector<SigningAsk> asks;
   for (auto& [name, entry] : entries_) {
     if (asks.size() >= asks_max) {
       break;
     }
-    if (DueAt(entry) > now) {
+    if (UntilDue(entry) > std::chrono::nanoseconds(0)) {
       continue;
     }
     ASSIGN_OR_RETURN(identity::PrivateKey key, identity::PrivateKey::GenerateP256());
     ASSIGN_OR_RETURN(std::string csr, identity::MakeCsr(key));
-    entry.ask.emplace(Ask{++last_ask_, std::move(key), entry.wanted, now});
+    entry.ask.emplace(Ask{++last_ask_, std::move(key), entry.wanted, clock_.Monotonic()});
     asks.push_back({last_ask_, name, std::move(csr)});
   }
   return asks;
 }
 
-void SvidKeeper::Fail(Entry& entry, WallTime now) const {
+void SvidKeeper::Fail(Entry& entry) const {
   entry.ask.reset();
   entry.backoff = std::clamp(entry.backoff * 2, limits_.backoff_least, limits_.backoff_most);
-  entry.retry_at = now + entry.backoff;
+  entry.retry_at = clock_.Monotonic() + entry.backoff;
 }
 
 StatusOr<std::optional<SvidKeeper::Accepted>> SvidKeeper::Accept(
-    const SigningAnswer& answer, const identity::PeerVerifier& verifier, WallTime now) {
+    const SigningAnswer& answer, const identity::PeerVerifier& verifier) {
   auto found = std::find_if(entries_.begin(), entries_.end(), [&answer](const auto& named) {
     return named.second.ask && named.second.ask->id == answer.id;
   });
@@ -130,7 +152,7 @@ StatusOr<std::optional<SvidKeeper::Accepted>> SvidKeeper::Accept(
   }
   Entry& entry = found->second;
   Ask ask = *entry.ask;
-  Fail(entry, now);  // Unless all below goes well.
+  Fail(entry);  // Unless all below goes well.
   RETURN_IF_ERROR(answer.status);
   ASSIGN_OR_RETURN(std::string key_der, ask.key.ToPkcs8Der());
   ASSIGN_OR_RETURN(identity::X509Svid svid,
@@ -141,28 +163,40 @@ StatusOr<std::optional<SvidKeeper::Accepted>> SvidKeeper::Accept(
   }
   // Nobody else would accept what the bundles do not verify, so it does not replace what works.
   std::vector<std::string_view> chain(answer.chain_der.begin(), answer.chain_der.end());
+  WallTime now = clock_.Now();
   identity::VerifyResult result = verifier.Verify(chain, identity::PeerRole::kServer, now);
   if (!result.ok()) {
-    return InvalidArgument("the server's signature does not verify here: ",
-                           identity::VerifyErrorName(result.error()));
+    return DoesNotVerify(result.error(), svid, now);
   }
   StoredSvid stored{std::make_shared<const identity::X509Svid>(std::move(svid)), now,
                     ask.asked_for};
   Adopt(entry, stored);
-  entry.retry_at = WallTime();
+  entry.retry_at = MonotonicTime();
   entry.backoff = std::chrono::nanoseconds(0);
   return std::optional<Accepted>(Accepted{found->first, std::move(stored)});
 }
 
-std::map<std::string, std::shared_ptr<const identity::X509Svid>> SvidKeeper::Valid(
-    WallTime now) const {
+std::chrono::nanoseconds SvidKeeper::Left(const Entry& entry) const {
+  return entry.current ? std::min(entry.current->svid->not_after() - clock_.Now(),
+                                  entry.ends - clock_.Monotonic())
+                       : std::chrono::nanoseconds(0);
+}
+
+std::map<std::string, std::shared_ptr<const identity::X509Svid>> SvidKeeper::Valid() const {
   std::map<std::string, std::shared_ptr<const identity::X509Svid>> valid;
   for (const auto& [name, entry] : entries_) {
-    if (!name.empty() && entry.current && entry.current->svid->not_after() > now) {
+    if (!name.empty() && Left(entry) > std::chrono::nanoseconds(0)) {
       valid[name] = entry.current->svid;
     }
   }
   return valid;
+}
+
+size_t SvidKeeper::ValidCount() const {
+  return static_cast<size_t>(
+      std::count_if(entries_.begin(), entries_.end(), [this](const auto& named) {
+        return !named.first.empty() && Left(named.second) > std::chrono::nanoseconds(0);
+      }));
 }
 
 const StoredSvid* SvidKeeper::agent_svid() const {
@@ -170,23 +204,23 @@ const StoredSvid* SvidKeeper::agent_svid() const {
   return found != entries_.end() && found->second.current ? &*found->second.current : nullptr;
 }
 
-std::optional<WallTime> SvidKeeper::NextDue() const {
-  std::optional<WallTime> next;
+std::optional<std::chrono::nanoseconds> SvidKeeper::UntilDue() const {
+  std::optional<std::chrono::nanoseconds> least;
   for (const auto& [name, entry] : entries_) {
-    next = next ? std::min(*next, DueAt(entry)) : DueAt(entry);
+    least = least ? std::min(*least, UntilDue(entry)) : UntilDue(entry);
   }
-  return next;
+  return least;
 }
 
-std::optional<WallTime> SvidKeeper::NextExpiry(WallTime now) const {
-  std::optional<WallTime> next;
+std::optional<std::chrono::nanoseconds> SvidKeeper::UntilExpiry() const {
+  std::optional<std::chrono::nanoseconds> least;
   for (const auto& [name, entry] : entries_) {
-    if (entry.current && entry.current->svid->not_after() > now) {
-      WallTime end = entry.current->svid->not_after();
-      next = next ? std::min(*next, end) : end;
+    std::chrono::nanoseconds left = Left(entry);
+    if (!name.empty() && left > std::chrono::nanoseconds(0)) {
+      least = least ? std::min(*least, left) : left;
     }
   }
-  return next;
+  return least;
 }
 
 }  // namespace countersign::agent

@@ -1,9 +1,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 
+#include "base/file.h"
 #include "tests/sds/agent/running_agent.h"
 
 namespace countersign::agent {
@@ -201,7 +203,52 @@ TEST(AgentTest, SaysThatANewTokenIsNeededWhenItsSvidExpired) {
   agent.options().join_token.clear();
   StatusOr<std::unique_ptr<Agent>> started = Agent::Start(agent.options(), later, {});
   EXPECT_EQ(started.status().code(), StatusCode::kFailedPrecondition);
-  EXPECT_THAT(TextOf(started.status()), HasSubstr("expired at"));
+  EXPECT_THAT(
+      TextOf(started.status()),
+      ::testing::AllOf(HasSubstr("expired at"), HasSubstr("token generate"),
+                       HasSubstr("the clock of this node says"), HasSubstr("set the clock")));
+}
+
+TEST(AgentTest, DoesNotStartBeforeItsOwnSvidBegins) {
+  FakeServer server;
+  RunningAgent agent(server);
+  ASSERT_TRUE(agent.Start().ok());
+  agent.Stop();
+  FakeClock earlier(Clock::System().Now() - std::chrono::hours(2));
+  StatusOr<std::unique_ptr<Agent>> started = Agent::Start(agent.options(), earlier, {});
+  EXPECT_EQ(started.status().code(), StatusCode::kFailedPrecondition);
+  EXPECT_THAT(TextOf(started.status()), ::testing::AllOf(HasSubstr("the clock of this node says"),
+                                                         HasSubstr("set the clock")));
+}
+
+// Whoever can put another socket in the place of the agent's can pass for the agent.
+TEST(AgentTest, RefusesSocketsInAFolderThatOthersMayWrite) {
+  FakeServer server;
+  RunningAgent agent(server);
+  TempDir folder;
+  std::string open = folder.File("open");
+  ASSERT_TRUE(MakeFolder(open, 0777).ok());
+  std::string socket = agent.options().socket;
+  agent.options().socket = open + "/agent.sock";
+  EXPECT_EQ(agent.Start().code(), StatusCode::kFailedPrecondition);
+  EXPECT_THAT(TextOf(agent.Start()), HasSubstr("chmod go-w " + open));
+  agent.options().socket = socket;
+  agent.options().audit_socket = open + "/audit.sock";
+  agent.options().audit_dir = folder.File("audit");
+  EXPECT_THAT(TextOf(agent.Start()), HasSubstr("chmod go-w " + open));
+  ASSERT_EQ(::chmod(open.c_str(), 0755), 0);
+  EXPECT_TRUE(agent.Start().ok()) << "and no refusal spent the token";
+}
+
+TEST(AgentTest, RefusesASocketInASymbolicLinksFolder) {
+  FakeServer server;
+  RunningAgent agent(server);
+  TempDir folder;
+  std::string real = folder.File("real");
+  ASSERT_TRUE(MakeFolder(real, 0755).ok());
+  ASSERT_EQ(::symlink(real.c_str(), folder.File("link").c_str()), 0);
+  agent.options().socket = folder.File("link") + "/agent.sock";
+  EXPECT_THAT(TextOf(agent.Start()), HasSubstr("is a symbolic link"));
 }
 
 TEST(AgentTest, RenewsItsOwnSvidOverTheStream) {
