@@ -2,6 +2,7 @@
 
 #include <openssl/err.h>
 
+#include <algorithm>
 #include <string_view>
 
 #include "identity/key.h"
@@ -30,12 +31,20 @@ Extension<Ptr> ReadExtension(X509* certificate, int nid) {
   return extension;
 }
 
-// CountUris gives the number of URI names and the first. IA5String lengths come from the DER;
-// nothing here stops at a NUL.
+// CountUris gives the number of URI names, of those that are SPIFFE's, and the first. IA5String
+// lengths come from the DER; nothing here stops at a NUL.
 struct Uris {
   int count = 0;
+  int spiffe = 0;  // Of them; the scheme in any case, as RFC 3986 section 3.1 reads it.
   std::string_view first;
 };
+bool HasSpiffeScheme(std::string_view uri) {
+  constexpr std::string_view kSpiffe = "spiffe:";
+  return uri.size() >= kSpiffe.size() &&
+         std::equal(kSpiffe.begin(), kSpiffe.end(), uri.begin(), [](char lower, char c) {
+           return lower == (c >= 'A' && c <= 'Z' ? c + 32 : c);
+         });
+}
 Uris CountUris(const GENERAL_NAMES* names) {
   Uris uris;
   for (int i = 0; i < sk_GENERAL_NAME_num(names); ++i) {
@@ -43,10 +52,12 @@ Uris CountUris(const GENERAL_NAMES* names) {
     if (name->type != GEN_URI) {
       continue;
     }
+    const ASN1_IA5STRING* value = name->d.uniformResourceIdentifier;
+    std::string_view uri = {reinterpret_cast<const char*>(ASN1_STRING_get0_data(value)),
+                            static_cast<size_t>(ASN1_STRING_length(value))};
+    uris.spiffe += HasSpiffeScheme(uri) ? 1 : 0;
     if (uris.count++ == 0) {
-      const ASN1_IA5STRING* uri = name->d.uniformResourceIdentifier;
-      uris.first = {reinterpret_cast<const char*>(ASN1_STRING_get0_data(uri)),
-                    static_cast<size_t>(ASN1_STRING_length(uri))};
+      uris.first = uri;
     }
   }
   return uris;
@@ -184,9 +195,10 @@ std::optional<VerifyError> CheckIssuer(X509* issuer, const TrustDomain* expected
     return VerifyError::kMalformedExtension;
   }
   Uris uris = names.present() ? CountUris(names.value.get()) : Uris();
-  if (uris.count == 0 || !uris.first.starts_with("spiffe:")) {
+  if (uris.spiffe == 0) {
     return std::nullopt;  // A signing certificate needs no SPIFFE ID.
   }
+  // With one it is an SVID itself, so nothing stands beside it.
   StatusOr<SpiffeId> id = SpiffeId::Parse(uris.first);
   if (!id.ok() || uris.count > 1) {
     return VerifyError::kBadSpiffeId;

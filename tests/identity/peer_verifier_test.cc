@@ -119,6 +119,33 @@ TEST_F(PeerVerifierTest, RejectsIssuerWhoseIdHasAPath) {
   EXPECT_EQ(Verdict(verifier_, nameless.Sign(nameless.LeafSpec("/web")).der), "ok");
 }
 
+TEST_F(PeerVerifierTest, HoldsAnIssuersSpiffeIdToTheRulesOfAnSvidWhereverItStands) {
+  struct Row {
+    const char* name;
+    std::vector<std::string> uris;
+    const char* verdict;
+  };
+  for (const Row& row : std::initializer_list<Row>{
+           {"own", {"spiffe://shop.example"}, "ok"},
+           {"of_another_kind", {"https://ca.example/", "http://ca.example/crl"}, "ok"},
+           {"twice", {"spiffe://shop.example", "spiffe://shop.example"}, "bad_spiffe_id"},
+           {"two", {"spiffe://shop.example", "spiffe://other.example"}, "bad_spiffe_id"},
+           {"behind_another_kind",
+            {"https://ca.example/", "spiffe://other.example"},
+            "bad_spiffe_id"},
+           {"before_another_kind",
+            {"spiffe://shop.example", "https://ca.example/"},
+            "bad_spiffe_id"},
+           {"upper_case", {"SPIFFE://shop.example"}, "bad_spiffe_id"},
+           {"malformed", {"spiffe://shop.example:443"}, "bad_spiffe_id"},
+           {"slash", {"spiffe://shop.example/"}, "bad_spiffe_id"}}) {
+    TestCertificateSpec issuer = ca_.CaSpec("intermediate");
+    issuer.uri_sans = row.uris;
+    TestCa below(ca_, issuer);
+    EXPECT_EQ(Verdict(verifier_, below.Sign(below.LeafSpec("/web")).der), row.verdict) << row.name;
+  }
+}
+
 TEST_F(PeerVerifierTest, RejectsAnEmptySubjectWhoseSanIsNotCritical) {
   TestCertificateSpec leaf = ca_.LeafSpec("/web");
   leaf.san_critical = false;

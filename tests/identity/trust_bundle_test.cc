@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "base/crypto/base64.h"
@@ -97,6 +98,38 @@ TEST_F(TrustBundleTest, ACertificateThatIsNoAuthorityRefusesTheBundle) {
   EXPECT_EQ(CountOf(key), -1);
   key["x5c"] = "text";
   EXPECT_EQ(CountOf(key), -1);
+}
+
+// Points 8 and 9: an authority keeps the profile of a signing certificate.
+TEST_F(TrustBundleTest, AnAuthorityOutsideTheProfileRefusesTheBundle) {
+  struct Row {
+    const char* name;
+    std::function<void(TestCertificateSpec&)> change;
+    const char* says;
+  };
+  auto extension = [](const char* name, const char* value) {
+    return [=](TestCertificateSpec& spec) { spec.extensions[name] = value; };
+  };
+  for (const Row& row : std::initializer_list<Row>{
+           {"as_it_is", [](TestCertificateSpec&) {}, nullptr},
+           {"with_a_path",
+            [](TestCertificateSpec& spec) { spec.uri_sans = {"spiffe://shop.example/ca"}; },
+            "issuer_has_path"},
+           {"no_ca", extension("basicConstraints", "critical,CA:FALSE"), "issuer_not_ca"},
+           {"no_constraints", extension("basicConstraints", ""), "issuer_not_ca"},
+           {"may_not_sign", extension("keyUsage", "critical,cRLSign"), "issuer_may_not_sign"},
+           {"no_usage", extension("keyUsage", ""), "key_usage_missing"},
+           {"usage_not_critical", extension("keyUsage", "keyCertSign"),
+            "key_usage_not_critical"}}) {
+    TestCertificateSpec spec = ca_.CaSpec("root");
+    row.change(spec);
+    Status status =
+        TrustBundle::FromAuthorities(Shop(), {TestCa("shop.example", spec).root_der()}).status();
+    EXPECT_EQ(status.ok(), row.says == nullptr) << row.name << ": " << status;
+    if (row.says != nullptr) {
+      EXPECT_NE(Message(status).find(row.says), std::string_view::npos) << status;
+    }
+  }
 }
 
 // Point 17: the members of the document.
