@@ -323,5 +323,14 @@ TEST(RingTest, AProducerKilledAnywhereLeavesOnlyWholeRecords) {
   }
 }
 
+TEST(RingTest, CapacitiesOutsideTheLimitsAreRefused) {
+  for (size_t capacity : {RingLimits::kCapacityBytesMin / 2, RingLimits::kCapacityBytesMax * 2,
+                          RingLimits::kCapacityBytesMin + 4096, size_t{0}}) {
+    EXPECT_FALSE(RingWriter::Create({.name = "ring", .capacity_bytes = capacity}).ok()) << capacity;
+  }
+  EXPECT_TRUE(
+      RingWriter::Create({.name = "ring", .capacity_bytes = RingLimits::kCapacityBytesMax}).ok());
+}
+
 }  // namespace
 }  // namespace countersign

@@ -88,6 +88,19 @@ TEST_F(AgentDirectoryTest, UnusableTokensAreNotMade) {
   }
 }
 
+TEST_F(AgentDirectoryTest, UnusedTokensHaveALimit) {
+  for (size_t i = 0; i < JoinTokenLimits::kTokensMax; ++i) {
+    std::vector<Operation> put = {Operation::Put(Concat("token/", i), "{}")};
+    ASSERT_TRUE(store_->Txn({}, put, {}).ok());
+  }
+  Status over = directory_.CreateToken({"node-1", 1min, "unix:root"}, kNow).status();
+  EXPECT_EQ(over.code(), StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(Message(over)), HasSubstr("wait until some expire"));
+  std::vector<Operation> one_less = {Operation::Delete("token/0")};
+  ASSERT_TRUE(store_->Txn({}, one_less, {}).ok());
+  EXPECT_NE(MakeToken("node-1", 1min), "");
+}
+
 TEST_F(AgentDirectoryTest, ExpiredTokensAreCleared) {
   MakeToken("node-1", 1min);
   std::string kept = MakeToken("node-2", 1h);

@@ -26,7 +26,12 @@ TEST(NodeSessionsTest, ReportOverALimitIsRefusedWhole) {
   RunningProxy wordy;
   wordy.refused = std::string(NodeSessionLimits::kTextBytesMax + 1, 'x');
   EXPECT_EQ(sessions.Report(kNode1, {wordy}).code(), StatusCode::kResourceExhausted);
+  RunningProxy busy;
+  busy.acknowledged.resize(NodeSessionLimits::kSetsMax + 1);
+  EXPECT_EQ(sessions.Report(kNode1, {busy}).code(), StatusCode::kResourceExhausted);
   EXPECT_EQ(sessions.Proxies().size(), 3u);
+  busy.acknowledged.pop_back();
+  EXPECT_TRUE(sessions.Report(kNode1, {busy}).ok());
 }
 
 }  // namespace

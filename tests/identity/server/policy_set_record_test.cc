@@ -28,6 +28,15 @@ TEST(PolicySetRecordTest, LargeSetIsSplitAndJoined) {
   EXPECT_EQ(JoinDocuments(split->chunks).status().code(), StatusCode::kDataLoss);
 }
 
+TEST(PolicySetRecordTest, SetOverTheLimitIsRefused) {
+  PolicySetVersion version;
+  version.set = "huge";
+  version.documents = {std::string(PolicySetRecordLimits::kSetBytesMax - 1, 'x')};
+  EXPECT_TRUE(SplitPolicySetVersion(version).ok());
+  version.documents[0] += 'x';
+  EXPECT_EQ(SplitPolicySetVersion(version).status().code(), StatusCode::kResourceExhausted);
+}
+
 TEST(PolicySetRecordTest, RecordThatIsNoRecordIsRefused) {
   for (const char* text : {"", "{", "{}", "[]", R"({"set":1})"}) {
     EXPECT_EQ(ParsePolicySetRecord(text).status().code(), StatusCode::kDataLoss) << text;

@@ -155,6 +155,17 @@ TEST_F(RegistryTest, SetsOfSimilarNamesHaveHistoriesOfTheirOwn) {
   EXPECT_THAT(Versions("shop"), ElementsAre(1));
 }
 
+TEST_F(RegistryTest, TheOldestVersionsOfASetGoFirst) {
+  RegistryChange change = Set("shop", "/orders/**");
+  for (size_t i = 0; i < RegistryLimits::kVersionsMax + 2; ++i) {
+    Commit(change);
+  }
+  std::vector<uint64_t> versions = Versions("shop");
+  ASSERT_EQ(versions.size(), RegistryLimits::kVersionsMax);
+  EXPECT_EQ(versions.front(), RegistryLimits::kVersionsMax + 2);
+  EXPECT_EQ(versions.back(), 3u);
+}
+
 TEST_F(RegistryTest, ChangeThatIsTooLargeNamesTheLimitAndStoresNothing) {
   std::vector<std::string> names;
   for (size_t i = 0; i <= RegistryLimits::kDocumentsMax; ++i) {
