@@ -135,7 +135,7 @@ TEST_F(ApplierTest, AssertionIsRefusedBecauseItNeedsTheProver) {
 apiVersion: countersign.dev/v1alpha1
 kind: PolicyAssertion
 metadata: { name: never }
-spec: { never: { to: [{ path: /refunds/** }] } }
+spec: { never: { from: [{ id: spiffe://shop.example/ns/prod/sa/web }], to: [{ path: /refunds/** }] } }
 )");
   EXPECT_THAT(Errors(report), Contains(HasSubstr("prover")));
   EXPECT_TRUE(registry_->state()->sets.empty());
