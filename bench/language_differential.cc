@@ -1,12 +1,13 @@
 // language_differential --pairs N --seed S: holds authz/language against RE2 on generated patterns,
-// with many border texts each, until N (pattern, text) pairs are judged. Prints the tally as JSON
-// and ends with 1 on a disagreement.
+// with many border texts each, until N (pattern, text) pairs are judged, or with --cpu-seconds N
+// for so long. Seed 0 is the day. Prints the tally as JSON and ends with 1 on a disagreement.
 #include "tests/support/language_differential.h"
 
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 
 namespace {
 
@@ -27,12 +28,20 @@ uint64_t Option(int argc, char** argv, const char* name, uint64_t otherwise) {
 int main(int argc, char** argv) {
   using namespace countersign;
   using namespace countersign::authz::language;
-  uint64_t pairs = Option(argc, argv, "--pairs", 10'000'000);
+  uint64_t cpu_seconds = Option(argc, argv, "--cpu-seconds", 0);
+  uint64_t pairs = cpu_seconds != 0 ? UINT64_MAX : Option(argc, argv, "--pairs", 10'000'000);
   uint64_t seed = Option(argc, argv, "--seed", 1);
+  if (seed == 0) {
+    constexpr time_t kDay = 24 * 60 * 60;
+    seed = static_cast<uint64_t>(std::time(nullptr) / kDay);
+  }
   auto begin = std::chrono::steady_clock::now();
   Random random(seed);
   DifferentialTally tally;
-  while (tally.pairs < pairs && tally.disagreements < kDisagreementsMax) {
+  auto time_is_up = [cpu_seconds] {
+    return cpu_seconds != 0 && std::clock() / CLOCKS_PER_SEC >= static_cast<clock_t>(cpu_seconds);
+  };
+  while (tally.pairs < pairs && tally.disagreements < kDisagreementsMax && !time_is_up()) {
     if (auto disagreement =
             ComparePattern(GeneratePattern(random), kTextsPerPattern, random, tally)) {
       std::fprintf(stderr, "%s\n", disagreement->c_str());

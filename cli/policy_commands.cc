@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <optional>
 
 #include "authz/check/assertions.h"
 #include "authz/check/evaluate.h"
@@ -9,7 +10,9 @@
 #include "authz/kinds/explain_kind.h"
 #include "authz/kinds/loader.h"
 #include "cli/policy_authoring.h"
+#include "cli/policy_bench_command.h"
 #include "cli/policy_output.h"
+#include "cli/policy_plan.h"
 #include "cli/policy_sarif.h"
 
 namespace countersign::cli {
@@ -23,6 +26,7 @@ struct PolicyOptions {
   std::string request;
   std::string output = "table";
   bool strict = false;
+  bool plan = false;
   bool json() const { return output == "json"; }
 };
 
@@ -35,11 +39,14 @@ void Check(Context& context, const PolicyOptions& options) {
   }
   authz::LoadResult loaded = authz::Load(*files);
   std::vector<Diagnostic> findings = std::move(loaded.diagnostics);
+  std::optional<authz::MatcherPlan> plan;
   if (CountErrors(findings) == 0) {
     WallTime now = Clock::System().Now();
     if (auto compiled = authz::CompiledPolicy::Compile(loaded.sets); !compiled.ok()) {
       findings.push_back(
           {Diagnostic::Severity::kError, {}, std::string(Message(compiled.status())), "compile"});
+    } else if (options.plan) {
+      plan = (*compiled)->Plan();
     }
     auto lint = authz::LintPolicies(loaded.sets, loaded.services, now);
     std::move(lint.begin(), lint.end(), std::back_inserter(findings));
@@ -55,7 +62,11 @@ void Check(Context& context, const PolicyOptions& options) {
     return;
   }
   if (options.json()) {
-    context.out << Print({{"ok", good}, {"diagnostics", ToJson(findings)}});
+    Json json = {{"ok", good}, {"diagnostics", ToJson(findings)}};
+    if (plan) {
+      json["plan"] = PlanAsJson(*plan);
+    }
+    context.out << Print(json);
     return;
   }
   PrintDiagnostics(findings, context.out);
@@ -66,6 +77,9 @@ void Check(Context& context, const PolicyOptions& options) {
               << Count(warnings, "warning") << "\n";
   for (const auto& set : loaded.sets) {
     context.out << set->name << "  sha256:" << set->digest << "\n";
+  }
+  if (plan) {
+    context.out << PlanAsText(*plan);
   }
 }
 
@@ -141,16 +155,19 @@ void AddPolicyCommands(CLI::App& app, Context& context) {
   CLI::App* check = policy->add_subcommand("check", "load policy files, compile and lint them");
   check->add_option("paths", options->paths, "files or folders; - is standard input")->required();
   check->add_flag("--strict", options->strict, "warnings count as findings");
+  check->add_flag("--plan", options->plan, "also say how the policy finds its rules");
   check->add_option("-o,--output", options->output, "table, json or sarif (2.1.0)")
       ->check(CLI::IsMember({"table", "json", "sarif"}));
   check->footer(
       "Examples:\n  countersign policy check policies\n"
       "  countersign policy check --strict -o json examples/shop\n"
       "  countersign policy check policies -o sarif > policies.sarif\n"
+      "  countersign policy check --plan policies\n"
       "Ends with 0 if all is well, with 1 on findings, with 2 if files cannot be read.");
   check->callback([&context, options] { Check(context, *options); });
 
   AddPolicyTest(*policy, context);
+  AddPolicyBenchCommand(*policy, context);
 
   CLI::App* eval = policy->add_subcommand("eval", "judge one request and explain the verdict");
   eval->add_option("paths", options->paths, "files or folders with policies")->required();

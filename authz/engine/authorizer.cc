@@ -31,7 +31,7 @@ StatusOr<Reach> Reach::Create(std::optional<uint32_t> application_uid,
   ASSIGN_OR_RETURN(engine::TextPredicate predicate,
                    engine::TextPredicate::Create({from.begin(), from.end()}, "reach", patterns));
   engine::LookupScratch scratch;
-  scratch.memo.Fit(patterns.size());
+  scratch.Fit(patterns);
   bool names = predicate.Matches(workload.str(), patterns, scratch, true) && !scratch.fault;
   return Reach(application_uid, names);
 }

@@ -1,6 +1,8 @@
 #include "authz/engine/compile.h"
 
 #include <algorithm>
+#include <cstring>
+#include <optional>
 
 namespace countersign::authz::engine {
 namespace {
@@ -8,6 +10,8 @@ namespace {
 // A connection's field that leaves more boxes over than this is worth less than the request's.
 constexpr size_t kConnectionBoxesGood = 64;
 constexpr size_t kMethodsMax = 64;
+// Conditions of one box, exceptions with them; they are counted in 16 bits.
+constexpr size_t kChecksMax = 60'000;
 
 bool AllIndexable(const Condition& condition) {
   return std::all_of(condition.any_of.begin(), condition.any_of.end(), [](const Matcher& matcher) {
@@ -68,6 +72,24 @@ bool AsksForValue(const Condition& condition) {
   });
 }
 
+// Whether the scope holds the callee; nothing if only a pattern knows.
+std::optional<bool> ScopeHolds(const Matcher& scope, std::string_view callee) {
+  switch (scope.kind) {
+    case Matcher::Kind::kPresent:
+      return true;
+    case Matcher::Kind::kExact:
+      return callee == scope.text;
+    case Matcher::Kind::kUnder:
+      return MatchesUnder(scope.text, callee);
+    case Matcher::Kind::kPrefix:
+      return callee.starts_with(scope.text);
+    case Matcher::Kind::kSuffix:
+      return callee.ends_with(scope.text);
+    default:
+      return std::nullopt;
+  }
+}
+
 int64_t Nanoseconds(WallTime time) { return time.time_since_epoch().count(); }
 
 }  // namespace
@@ -94,15 +116,18 @@ Status HalfCompiler::AddPolicy(const PolicySet& set, const AccessPolicy& policy,
     }
     for (LoweredBox& box : *boxes) {
       StagedBox& staged = staged_.emplace_back();
-      staged.box = static_cast<uint32_t>(half_.boxes.size());
+      staged.box = static_cast<uint32_t>(box_rules_.size());
       staged.group = group_number;
       staged.subject = box.subject;
       staged.lowered = std::move(box);
       ChooseKeys(staged);
-      half_.boxes.push_back({.rule = first_rule + static_cast<uint32_t>(i)});
-      effects_.push_back(rule.effect);
+      box_rules_.push_back({.rule = first_rule + static_cast<uint32_t>(i),
+                            .effect = rule.effect,
+                            .trial = policy.dry_run,
+                            .expires = rule.expires ? Nanoseconds(*rule.expires) : kNever,
+                            .alone = boxes->size() == 1});
     }
-    if (half_.boxes.size() > limits_.boxes_max) {
+    if (box_rules_.size() > limits_.boxes_max) {
       return ResourceExhausted("more than boxes_max = ", limits_.boxes_max, " boxes");
     }
   }
@@ -121,10 +146,19 @@ StatusOr<uint32_t> HalfCompiler::GroupFor(const PolicySet& set, const AccessPoli
   group.scope = set.scope;
   const std::vector<Matcher> only_scope = {set.scope};
   for (const Matcher& matcher : policy.applies_to_all ? only_scope : policy.applies_to) {
+    uint32_t judged = policy.applies_to_all ? Half::kScopeHolds : 0;
+    if (matcher.kind == Matcher::Kind::kExact) {
+      std::optional<bool> holds = ScopeHolds(set.scope, matcher.text);
+      if (holds == false) {
+        continue;
+      }
+      judged = holds ? Half::kScopeHolds : judged;
+    }
+    uint32_t payload = number * 2 + judged;
     if (matcher.kind == Matcher::Kind::kPresent) {
-      half_.guards_any.push_back(number);
+      half_.guards_any.push_back(payload);
     } else if (StringIndex::Indexable(matcher)) {
-      RETURN_IF_ERROR(half_.guards.Add(matcher, "callee:", patterns_, number));
+      RETURN_IF_ERROR(half_.guards.Add(matcher, "callee:", patterns_, payload));
     }
   }
   if (set.scope.kind == Matcher::Kind::kRe2) {
@@ -170,7 +204,6 @@ uint16_t HalfCompiler::SlotFor(const Condition& condition) {
   auto [place, fresh] = keys.numbers.try_emplace(condition.key, half_.slots);
   if (fresh) {
     ++half_.slots;
-    keys.filter |= KeySlots::FilterBit(condition.key);
   }
   return place->second;
 }
@@ -203,7 +236,8 @@ Status HalfCompiler::Finish() {
     ++sharing[staged.connection_predicate];
     ++sharing[staged.request_predicate];
   }
-  half_.has_request_index.assign(half_.boxes.size(), 0);
+  half_.has_request_index.assign(box_rules_.size(), 0);
+  half_.places.reserve(box_rules_.size());
   for (const StagedBox& staged : staged_) {
     bool connection = staged.connection_key >= 0;
     if (connection && staged.request_key >= 0) {
@@ -213,6 +247,10 @@ Status HalfCompiler::Finish() {
     RETURN_IF_ERROR(PlaceBox(staged, connection));
   }
   staged_.clear();
+  half_.records.shrink_to_fit();
+  half_.headers.Freeze();
+  half_.queries.Freeze();
+  half_.claims.Freeze();
   RETURN_IF_ERROR(half_.guards.Build(patterns_));
   for (Group& group : half_.groups) {
     RETURN_IF_ERROR(FinishGroup(group));
@@ -257,14 +295,45 @@ Status HalfCompiler::PlaceBox(const StagedBox& staged, bool found_by_connection)
     }
     (IsConnectionField(condition.field) ? of_connection : of_request).push_back(&condition);
   }
-  Box& box = half_.boxes[staged.box];
-  Effect effect = effects_[staged.box];
-  ASSIGN_OR_RETURN(box.connection_checks,
-                   AddChecks(of_connection, {.subject = staged.subject, .effect = effect}));
-  ASSIGN_OR_RETURN(box.request_checks,
-                   AddChecks(of_request, {.effect = effect, .key = request_key}));
-  ASSIGN_OR_RETURN(box.exceptions, AddExceptions(staged.lowered, effect));
+  const BoxRule& rule = box_rules_[staged.box];
+  Record record;
+  record.box = {.methods = ~uint64_t{0},
+                .expires = rule.expires,
+                .rule = rule.rule,
+                .trial = rule.trial,
+                .effect = rule.effect,
+                .alone = rule.alone};
+  RETURN_IF_ERROR(
+      AddChecks(of_connection, {.subject = staged.subject, .effect = rule.effect}, record));
+  record.box.connection_checks = static_cast<uint16_t>(record.checks.size());
+  RETURN_IF_ERROR(AddChecks(of_request, {.effect = rule.effect, .key = request_key}, record));
+  record.box.request_checks =
+      static_cast<uint16_t>(record.checks.size() - record.box.connection_checks);
+  size_t before = record.checks.size();
+  RETURN_IF_ERROR(AddExceptions(staged.lowered, rule.effect, record));
+  record.box.exception_checks = static_cast<uint16_t>(record.checks.size() - before);
+  if (record.checks.size() > kChecksMax) {
+    return ResourceExhausted("a box of more than ", kChecksMax, " conditions");
+  }
+  Write(record);
   return absl::OkStatus();
+}
+
+// Records stand in the order of their boxes.
+void HalfCompiler::Write(Record& record) {
+  size_t texts_at = sizeof(Box) + record.checks.size() * sizeof(Check);
+  for (Check& check : record.checks) {
+    check.text_at += static_cast<uint32_t>(texts_at);
+  }
+  size_t at = half_.records.size();
+  half_.places.push_back(static_cast<uint32_t>(at));
+  half_.records.resize(at + (texts_at + record.text.size() + 7) / 8);
+  char* bytes = reinterpret_cast<char*>(half_.records.data() + at);
+  std::memcpy(bytes, &record.box, sizeof(Box));
+  if (!record.checks.empty()) {
+    std::memcpy(bytes + sizeof(Box), record.checks.data(), record.checks.size() * sizeof(Check));
+  }
+  record.text.copy(bytes + texts_at, record.text.size());
 }
 
 Status HalfCompiler::FileByConnection(Group& group, const Condition& condition, uint32_t box) {
@@ -302,62 +371,52 @@ Status HalfCompiler::FileByRequest(std::vector<RequestIndex>& indexes, const Con
   return absl::OkStatus();
 }
 
-StatusOr<Span> HalfCompiler::AddChecks(const std::vector<const Condition*>& conditions,
-                                       const CheckOptions& options) {
-  Span span;
-  span.begin = static_cast<uint32_t>(half_.checks.size());
+Status HalfCompiler::AddChecks(const std::vector<const Condition*>& conditions,
+                               const CheckOptions& options, Record& record) {
   if (options.subject == Subject::kMesh) {
-    half_.checks.emplace_back().kind = Check::Kind::kMesh;
+    record.checks.emplace_back().kind = Check::Kind::kMesh;
   } else if (options.subject == Subject::kAuthenticated) {
-    half_.checks.emplace_back().kind = Check::Kind::kAuthenticated;
+    record.checks.emplace_back().kind = Check::Kind::kAuthenticated;
   }
-  // Methods first: they cost least.
-  for (bool methods : {true, false}) {
-    for (const Condition* condition : conditions) {
-      if ((condition->field == Field::kMethod) != methods) {
-        continue;
-      }
-      ASSIGN_OR_RETURN(Check check, MakeCheck(*condition));
-      // No predicate is true of an absent value but the one that asks for absence.
-      check.on_absent = Has(*condition, Matcher::Kind::kAbsent);
-      check.on_no_token = check.on_absent && options.effect == Effect::kDeny;
-      check.all_values = options.effect == Effect::kAllow && condition->field != Field::kClaim;
-      check.is_key = condition == options.key;
-      half_.checks.push_back(check);
+  for (const Condition* condition : conditions) {
+    uint64_t methods = 0;
+    if (condition->field == Field::kMethod && MethodMask(*condition, &methods)) {
+      record.box.asks_method = true;
+      record.box.methods &= methods;
+      continue;
     }
+    ASSIGN_OR_RETURN(Check check, MakeCheck(*condition, record));
+    // No predicate is true of an absent value but the one that asks for absence.
+    check.on_absent = Has(*condition, Matcher::Kind::kAbsent);
+    check.on_no_token = check.on_absent && options.effect == Effect::kDeny;
+    check.all_values = options.effect == Effect::kAllow && condition->field != Field::kClaim;
+    check.is_key = condition == options.key;
+    record.checks.push_back(check);
   }
-  span.end = static_cast<uint32_t>(half_.checks.size());
-  return span;
+  return absl::OkStatus();
 }
 
-StatusOr<Span> HalfCompiler::AddExceptions(const LoweredBox& box, Effect effect) {
-  std::vector<Span> spans;
+Status HalfCompiler::AddExceptions(const LoweredBox& box, Effect effect, Record& record) {
   for (const std::vector<Condition>& exception : box.except) {
-    Span span;
-    span.begin = static_cast<uint32_t>(half_.checks.size());
     for (const Condition& condition : exception) {
-      ASSIGN_OR_RETURN(Check check, MakeCheck(condition));
+      ASSIGN_OR_RETURN(Check check, MakeCheck(condition, record));
       // What cannot be judged excludes from an allow and saves nobody from a deny.
       check.on_absent = Has(condition, Matcher::Kind::kAbsent) ||
                         (effect == Effect::kAllow && AsksForValue(condition));
       check.on_no_token = check.on_absent && effect == Effect::kAllow;
       check.all_values = effect == Effect::kDeny && condition.field != Field::kClaim;
-      half_.checks.push_back(check);
+      record.checks.push_back(check);
     }
-    span.end = static_cast<uint32_t>(half_.checks.size());
-    spans.push_back(span);
+    record.checks.back().ends = true;
   }
-  Span all;
-  all.begin = static_cast<uint32_t>(half_.exceptions.size());
-  half_.exceptions.insert(half_.exceptions.end(), spans.begin(), spans.end());
-  all.end = static_cast<uint32_t>(half_.exceptions.size());
-  return all;
+  return absl::OkStatus();
 }
 
-StatusOr<Check> HalfCompiler::MakeCheck(const Condition& condition) {
+StatusOr<Check> HalfCompiler::MakeCheck(const Condition& condition, Record& record) {
   Check check;
   check.field = condition.field;
   check.many = HasManyValues(condition);
+  uint64_t methods = 0;
   if (IsKeyed(condition.field)) {
     check.slot = SlotFor(condition);
   }
@@ -369,8 +428,10 @@ StatusOr<Check> HalfCompiler::MakeCheck(const Condition& condition) {
     check.kind = Check::Kind::kPort;
     check.predicate = static_cast<uint32_t>(half_.ports.size());
     half_.ports.emplace_back(condition.any_of);
-  } else if (condition.field == Field::kMethod && MethodMask(condition, &check.methods)) {
+  } else if (condition.field == Field::kMethod && MethodMask(condition, &methods)) {
     check.kind = Check::Kind::kMethods;
+    check.predicate = static_cast<uint32_t>(half_.method_masks.size());
+    half_.method_masks.push_back(methods);
   } else if (condition.any_of.size() == 1 && StringIndex::Indexable(condition.any_of[0])) {
     const Matcher& matcher = condition.any_of[0];
     check.kind = Check::Kind::kOneText;
@@ -378,9 +439,9 @@ StatusOr<Check> HalfCompiler::MakeCheck(const Condition& condition) {
     if (matcher.kind == Matcher::Kind::kRe2) {
       ASSIGN_OR_RETURN(check.predicate, patterns_.Add(CoordinateOf(condition), matcher.text));
     } else {
-      check.text_at = static_cast<uint32_t>(half_.text.size());
+      check.text_at = static_cast<uint32_t>(record.text.size());
       check.text_size = static_cast<uint32_t>(matcher.text.size());
-      half_.text.append(matcher.text);
+      record.text.append(matcher.text);
     }
   } else {
     ASSIGN_OR_RETURN(check.predicate, TextPredicateFor(condition));
@@ -413,6 +474,7 @@ bool HalfCompiler::MethodMask(const Condition& condition, uint64_t* mask) {
         return false;
       }
       known = methods.insert(methods.end(), matcher.text);
+      half_.method_words.push_back(Half::MethodWord(matcher.text));
     }
     bits |= uint64_t{1} << (known - methods.begin());
   }

@@ -22,6 +22,13 @@ class HalfCompiler {
   Status Finish();
 
  private:
+  // A box and what will stand behind it.
+  struct Record {
+    Box box;
+    std::vector<Check> checks;
+    std::string text;
+  };
+
   // A box before it is known what finds it.
   struct StagedBox {
     uint32_t box = 0;
@@ -48,11 +55,12 @@ class HalfCompiler {
     Effect effect = Effect::kDeny;
     const Condition* key = nullptr;  // What the request finds the box by.
   };
-  StatusOr<Span> AddChecks(const std::vector<const Condition*>& conditions,
-                           const CheckOptions& options);
-  StatusOr<Span> AddExceptions(const LoweredBox& box, Effect effect);
-  StatusOr<Check> MakeCheck(const Condition& condition);
+  Status AddChecks(const std::vector<const Condition*>& conditions, const CheckOptions& options,
+                   Record& record);
+  Status AddExceptions(const LoweredBox& box, Effect effect, Record& record);
+  StatusOr<Check> MakeCheck(const Condition& condition, Record& record);
   StatusOr<uint32_t> TextPredicateFor(const Condition& condition);
+  void Write(Record& record);
   bool MethodMask(const Condition& condition, uint64_t* mask);
   uint16_t SlotFor(const Condition& condition);
 
@@ -61,7 +69,14 @@ class HalfCompiler {
   PatternStore& patterns_;
   Half& half_;
   std::vector<StagedBox> staged_;
-  std::vector<Effect> effects_;  // By box.
+  struct BoxRule {
+    uint32_t rule = 0;
+    Effect effect = Effect::kDeny;
+    bool trial = false;
+    int64_t expires = kNever;
+    bool alone = false;
+  };
+  std::vector<BoxRule> box_rules_;  // By box.
   std::map<std::string, uint32_t> groups_;
   std::map<std::string, uint32_t> texts_;
 };

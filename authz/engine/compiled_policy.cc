@@ -43,8 +43,8 @@ Decision CompiledPolicy::Decide(const CanonicalRequest& request, WallTime now,
     return Decision();  // engine_fault.
   }
   try {
-    engine::BuildView(*program_, request, *state, state->view);
-    return engine::DecideOnView(*program_, state->view, request, now.time_since_epoch().count(),
+    engine::BuildView(*program_, request, *state);
+    return engine::DecideOnView(*program_, state->view(), request, now.time_since_epoch().count(),
                                 *state);
   } catch (...) {  // RE2 may run out of memory; that is a deny.
     return Decision();
@@ -54,15 +54,17 @@ Decision CompiledPolicy::Decide(const CanonicalRequest& request, WallTime now,
 Decision CompiledPolicy::Decide(const ConnectionView& view, const CanonicalRequest& request,
                                 WallTime now, DecisionScratch& scratch) const noexcept {
   ScratchState* state = scratch.state_.get();
+  if (view.state_ != nullptr) {
+    view.state_->Soon(*program_);
+  }
   if (state == nullptr || state->program != program_->id || view.state_ == nullptr ||
-      !engine::IsOf(*view.state_, *program_, request)) {
+      !view.state_->IsOf(*program_, request)) {
     return Decide(request, now, scratch);
   }
   try {
-    state->lookup.fault = false;
-    state->lookup.memo.Forget();
-    return engine::DecideOnView(*program_, *view.state_, request, now.time_since_epoch().count(),
-                                *state);
+    state->lookup.Begin();
+    return engine::DecideOnView(*program_, view.state_->view(), request,
+                                now.time_since_epoch().count(), *state);
   } catch (...) {
     return Decision();
   }
@@ -72,9 +74,10 @@ ConnectionView CompiledPolicy::ViewConnection(const CanonicalRequest& request,
                                               DecisionScratch& scratch) const {
   scratch.Fit(*this);
   ConnectionView view;
-  view.state_ = std::make_unique<ViewState>();
-  engine::BuildView(*program_, request, *scratch.state_, *view.state_);
-  engine::NameConnection(*program_, request, *view.state_);
+  engine::BuildView(*program_, request, *scratch.state_);
+  if (!scratch.state_->lookup.fault) {
+    view.state_ = ViewState::Keep(*program_, request, *scratch.state_);
+  }
   return view;
 }
 
@@ -95,7 +98,7 @@ bool CompiledPolicy::NamesAnyQuery() const { return !program_->http.queries.numb
 const std::string& CompiledPolicy::digest() const { return program_->digest; }
 const PolicySets& CompiledPolicy::sets() const { return program_->sets; }
 size_t CompiledPolicy::rule_count() const { return program_->rules.size(); }
-size_t CompiledPolicy::box_count() const { return program_->http.boxes.size(); }
+size_t CompiledPolicy::box_count() const { return program_->http.box_count(); }
 
 std::string CompiledPolicy::RuleName(uint32_t rule) const {
   const engine::RuleInfo& info = program_->rules.at(rule);

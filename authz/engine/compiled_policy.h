@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "authz/engine/limits.h"
+#include "authz/engine/matcher_plan.h"
 #include "authz/model/decision.h"
 #include "authz/model/policy.h"
 #include "authz/model/request.h"
@@ -77,8 +78,9 @@ class CompiledPolicy {
   CompiledPolicy& operator=(const CompiledPolicy&) = delete;
 
   // Decide is total: it cannot fail, and a fault inside is a deny with reason engine_fault. It
-  // takes no lock and allocates nothing of its own; a pattern that needs RE2 may wait for RE2's
-  // cache lock and let it build a state, within its memory budget.
+  // takes no lock and allocates nothing. One exception: a pattern whose automaton is over its
+  // budget stays with RE2, which may wait for its cache's lock and build a state; Plan().re2 names
+  // them.
   Decision Decide(const CanonicalRequest& request, WallTime now,
                   DecisionScratch& scratch) const noexcept;
   // The same verdict, faster, for a request on a connection whose view is at hand.
@@ -99,6 +101,8 @@ class CompiledPolicy {
   const PolicySets& sets() const;
   size_t rule_count() const;
   size_t box_count() const;
+  // Plan says how the policy finds its rules. It reads the whole policy and allocates.
+  MatcherPlan Plan() const;
   // RuleName is "set/policy/rule"; RuleWhere is where its file defines it. `rule` < rule_count().
   std::string RuleName(uint32_t rule) const;
   const SourcePosition& RuleWhere(uint32_t rule) const;

@@ -1,5 +1,6 @@
 // The decision itself: a connection's view first, then the request on it. No allocation of our own,
 // no lock, no I/O. Every doubt ends in a deny.
+#include "authz/engine/judge.h"
 #include "authz/engine/program.h"
 
 namespace countersign::authz::engine {
@@ -7,197 +8,6 @@ namespace {
 
 // A view that leaves over more boxes than this finds them by the request instead of trying each.
 constexpr size_t kTriedMax = 24;
-
-std::string_view ConnectionValue(const CanonicalRequest& request, Field field) {
-  switch (field) {
-    case Field::kId:
-      return request.caller;
-    case Field::kTrustDomain:
-      return TrustDomainOf(request.caller);
-    case Field::kSni:
-      return request.sni;
-    default:
-      return {};
-  }
-}
-
-// Judge evaluates boxes of one half against one request.
-class Judge {
- public:
-  Judge(const Program& program, const CanonicalRequest& request, ScratchState& scratch)
-      : program_(program), half_(program.half(request.kind)), request_(request), scratch_(scratch) {
-    if (request.kind == RequestKind::kHttp) {
-      method_bit_ = MethodBit();
-    }
-  }
-
-  bool ConnectionHolds(const Box& box) const { return All(box.connection_checks, false); }
-
-  // The rest of a box whose connection checks hold, or are judged here too.
-  bool RequestHolds(const Box& box, bool key_judged) const {
-    if (!All(box.request_checks, key_judged)) {
-      return false;
-    }
-    for (uint32_t i = box.exceptions.begin; i < box.exceptions.end; ++i) {
-      if (All(half_.exceptions[i], false)) {
-        return false;
-      }
-    }
-    return true;
-  }
-
-  // Counts the named keys of the request.
-  void ReadKeys() const {
-    std::fill(scratch_.slots.begin(), scratch_.slots.end(), ScratchState::Slot{});
-    CountKeys(half_.headers, request_.headers);
-    CountKeys(half_.queries, request_.query);
-    CountKeys(half_.claims, request_.claims);
-  }
-
-  // The value of a coordinate of the request that has an index; false if absent.
-  bool RequestValue(Field field, uint16_t slot, std::string_view* value) const {
-    switch (field) {
-      case Field::kMethod:
-        *value = request_.method;
-        return !value->empty();
-      case Field::kPath:
-        *value = request_.path;
-        return !value->empty();
-      case Field::kHost:
-        *value = request_.host;
-        return !value->empty();
-      case Field::kHeader:
-      case Field::kQuery:
-      case Field::kClaim: {
-        const ScratchState::Slot& found = scratch_.slots[slot];
-        if (found.count == 0) {
-          return false;
-        }
-        *value = Lines(field)[found.first].value;
-        return true;
-      }
-      default:
-        *value = ConnectionValue(request_, field);
-        return !value->empty();
-    }
-  }
-
- private:
-  std::span<const NameValue> Lines(Field field) const {
-    return field == Field::kHeader  ? request_.headers
-           : field == Field::kQuery ? request_.query
-                                    : request_.claims;
-  }
-
-  void CountKeys(const KeySlots& keys, std::span<const NameValue> lines) const {
-    if (keys.numbers.empty()) {
-      return;
-    }
-    for (uint32_t i = 0; i < lines.size(); ++i) {
-      if (uint16_t slot = 0; keys.Find(lines[i].name, &slot)) {
-        ScratchState::Slot& seen = scratch_.slots[slot];
-        if (seen.count++ == 0) {
-          seen.first = i;
-        }
-      }
-    }
-  }
-
-  uint64_t MethodBit() const {
-    for (size_t i = 0; i < half_.methods.size(); ++i) {
-      if (half_.methods[i] == request_.method) {
-        return uint64_t{1} << i;
-      }
-    }
-    return 0;
-  }
-
-  bool All(Span checks, bool key_judged) const {
-    for (uint32_t i = checks.begin; i < checks.end; ++i) {
-      const Check& check = half_.checks[i];
-      if (!(key_judged && check.is_key) && !Holds(check)) {
-        return false;
-      }
-    }
-    return true;
-  }
-
-  bool Holds(const Check& check) const {
-    switch (check.kind) {
-      case Check::Kind::kMethods:
-        return request_.method.empty() ? check.on_absent : (check.methods & method_bit_) != 0;
-      case Check::Kind::kIp:
-        return request_.peer_ip ? half_.ips[check.predicate].Matches(*request_.peer_ip)
-                                : check.on_absent;
-      case Check::Kind::kPort:
-        return request_.port != 0 ? half_.ports[check.predicate].Matches(request_.port)
-                                  : check.on_absent;
-      case Check::Kind::kAuthenticated:
-        return !request_.caller.empty();
-      case Check::Kind::kMesh: {
-        std::string_view domain = TrustDomainOf(request_.caller);
-        return !domain.empty() && domain == TrustDomainOf(request_.callee);
-      }
-      case Check::Kind::kText:
-      case Check::Kind::kOneText:
-        break;
-    }
-    std::string_view value;
-    if (!RequestValue(check.field, check.slot, &value)) {
-      bool without_token = check.field == Field::kClaim && request_.claims.empty();
-      return without_token ? check.on_no_token : check.on_absent;
-    }
-    return check.many && scratch_.slots[check.slot].count > 1 ? ManyHold(check)
-                                                              : Matches(check, value, true);
-  }
-
-  // All lines of the key, or any of them.
-  bool ManyHold(const Check& check) const {
-    std::span<const NameValue> lines = Lines(check.field);
-    std::string_view name = lines[scratch_.slots[check.slot].first].name;
-    for (uint32_t i = scratch_.slots[check.slot].first; i < lines.size(); ++i) {
-      if (lines[i].name == name && Matches(check, lines[i].value, false) != check.all_values) {
-        return !check.all_values;
-      }
-    }
-    return check.all_values;
-  }
-
-  bool Matches(const Check& check, std::string_view value, bool remember) const {
-    if (check.kind == Check::Kind::kOneText) {
-      return MatchesOne(check, value, remember);
-    }
-    return half_.texts[check.predicate].Matches(value, program_.patterns, scratch_.lookup,
-                                                remember);
-  }
-
-  bool MatchesOne(const Check& check, std::string_view value, bool remember) const {
-    std::string_view text(half_.text.data() + check.text_at, check.text_size);
-    switch (check.matcher) {
-      case Matcher::Kind::kExact:
-        return value == text;
-      case Matcher::Kind::kUnder:
-        return MatchesUnder(text, value);
-      case Matcher::Kind::kPrefix:
-        return value.starts_with(text);
-      case Matcher::Kind::kSuffix:
-        return value.ends_with(text);
-      case Matcher::Kind::kTemplate:
-        return MatchesTemplate(text, value);
-      case Matcher::Kind::kRe2:
-        return remember ? program_.patterns.Matches(check.predicate, value, scratch_.lookup.memo)
-                        : program_.patterns.Matches(check.predicate, value);
-      default:
-        return false;
-    }
-  }
-
-  const Program& program_;
-  const Half& half_;
-  const CanonicalRequest& request_;
-  ScratchState& scratch_;
-  uint64_t method_bit_ = 0;
-};
 
 bool ScopeHolds(const Group& group, const Program& program, std::string_view callee,
                 LookupScratch& scratch) {
@@ -221,42 +31,59 @@ bool ScopeHolds(const Group& group, const Program& program, std::string_view cal
 }
 
 // Puts the groups that guard the callee into the view.
-void FindGroups(const Program& program, const CanonicalRequest& request, ScratchState& scratch,
-                ViewState& view) {
+void FindGroups(const Program& program, const CanonicalRequest& request, ScratchState& scratch) {
   const Half& half = program.half(request.kind);
   if (request.callee.empty()) {
     return;
   }
-  auto add = [&](uint32_t number) {
+  auto add = [&](uint32_t found) {
+    uint32_t number = found / 2;
+    // Seen once, it has been judged: a group that scope keeps out stays out.
     if (scratch.groups_seen.Insert(number) &&
-        ScopeHolds(half.groups[number], program, request.callee, scratch.lookup)) {
-      view.groups.push_back({.group = number});
+        ((found & Half::kScopeHolds) != 0 ||
+         ScopeHolds(half.groups[number], program, request.callee, scratch.lookup))) {
+      scratch.view_groups.push_back({.group = number});
     }
     return true;
   };
   scratch.groups_seen.Clear();
   half.guards.ForEach(request.callee, program.patterns, scratch.lookup, add);
-  for (uint32_t number : half.guards_any) {
-    add(number);
+  for (uint32_t found : half.guards_any) {
+    add(found);
   }
 }
 
-// The boxes of a group that the connection's fields leave over, into scratch.survivors.
-void FindSurvivors(const Program& program, const Group& group, const CanonicalRequest& request,
-                   const Judge& judge, ScratchState& scratch) {
-  const Half& half = program.half(request.kind);
-  auto add = [&](uint32_t box) {
-    if (scratch.boxes_seen.Insert(box) && judge.ConnectionHolds(half.boxes[box])) {
-      scratch.survivors.push_back(box);
+// Sink takes the boxes that a connection's index finds, into scratch.view_boxes.
+class Sink {
+ public:
+  Sink(const Half& half, const Judge& judge, ScratchState& scratch)
+      : half_(half), judge_(judge), scratch_(scratch) {}
+  bool operator()(uint32_t number) {
+    if (scratch_.boxes_seen.Insert(number) && judge_.ConnectionHolds(half_.box(number))) {
+      scratch_.view_boxes.push_back(number);
     }
     return true;
-  };
-  scratch.survivors.clear();
+  }
+  // An index is about to find this one.
+  void Soon(uint32_t number) const { half_.Soon(number); }
+
+ private:
+  const Half& half_;
+  const Judge& judge_;
+  ScratchState& scratch_;
+};
+
+// The boxes of a group that the connection's fields leave over.
+void FindSurvivors(const Program& program, const Group& group, const CanonicalRequest& request,
+                   const Judge& judge, ScratchState& scratch) {
+  Sink add(program.half(request.kind), judge, scratch);
   if (!request.caller.empty()) {
     group.by_id.ForEach(request.caller, program.patterns, scratch.lookup, add);
-  }
-  if (std::string_view domain = TrustDomainOf(request.caller); !domain.empty()) {
-    group.by_trust_domain.ForEach(domain, program.patterns, scratch.lookup, add);
+    if (!group.by_trust_domain.empty()) {
+      if (std::string_view domain = TrustDomainOf(request.caller); !domain.empty()) {
+        group.by_trust_domain.ForEach(domain, program.patterns, scratch.lookup, add);
+      }
+    }
   }
   if (!request.sni.empty()) {
     group.by_sni.ForEach(request.sni, program.patterns, scratch.lookup, add);
@@ -286,17 +113,16 @@ struct Tally {
 // Verdict gathers the rules that match.
 class Verdict {
  public:
-  Verdict(const Program& program, int64_t now, ScratchState& scratch)
-      : program_(program), now_(now), scratch_(scratch) {
+  Verdict(int64_t now, ScratchState& scratch) : now_(now), scratch_(scratch) {
     scratch_.matched.clear();
     scratch_.rules_seen.Clear();
   }
 
-  void Guarded(const Group& group) {
+  void Guarded(const Group& group, const Judge& judge) {
     guarded_ = guarded_ || group.enforced;
     lets_unmatched_through_ = lets_unmatched_through_ || now_ < group.unmatched_until;
     for (const KeyGuard& guard : group.key_guards) {
-      if (scratch_.slots[guard.slot].count > 1 && now_ < guard.until) {
+      if (judge.CountOf(guard.slot) > 1 && now_ < guard.until) {
         with_trials_.ambiguous = true;
         enforced_.ambiguous = enforced_.ambiguous || !guard.trial;
       }
@@ -304,14 +130,16 @@ class Verdict {
   }
 
   bool Wants(const Box& box) const {
-    return !scratch_.rules_seen.Has(box.rule) && now_ < program_.rules[box.rule].expires;
+    return now_ < box.expires && (box.alone || !scratch_.rules_seen.Has(box.rule));
   }
   void Matched(const Box& box) {
-    scratch_.rules_seen.Insert(box.rule);
-    const RuleInfo& rule = program_.rules[box.rule];
-    with_trials_.Count(box.rule, rule.effect);
-    if (!rule.trial) {
-      enforced_.Count(box.rule, rule.effect);
+    // A box that is its rule's only one comes here twice at most by two ways to find it.
+    if (!scratch_.rules_seen.Insert(box.rule)) {
+      return;
+    }
+    with_trials_.Count(box.rule, box.effect);
+    if (!box.trial) {
+      enforced_.Count(box.rule, box.effect);
       scratch_.matched.push_back(box.rule);
     }
   }
@@ -323,7 +151,9 @@ class Verdict {
       decision.reason = Reason::kAmbiguousField;
       return decision;
     }
-    std::sort(scratch_.matched.begin(), scratch_.matched.end());
+    if (scratch_.matched.size() > 1) {
+      std::sort(scratch_.matched.begin(), scratch_.matched.end());
+    }
     decision.matched = scratch_.matched;
     if (enforced_.first_deny != kNoRule) {
       decision.reason = Reason::kDenyRule;
@@ -342,7 +172,6 @@ class Verdict {
   }
 
  private:
-  const Program& program_;
   int64_t now_;
   ScratchState& scratch_;
   bool guarded_ = false;
@@ -351,19 +180,23 @@ class Verdict {
   Tally with_trials_;
 };
 
-// Boxes of `indexes` that the request finds and `eligible` lets in.
-template <class Eligible>
+// Boxes of `indexes` that the request finds, `lets_in` lets in by number and `eligible` by what
+// they are.
+template <class LetsIn, class Eligible>
 void TryByRequest(const Program& program, const std::vector<RequestIndex>& indexes,
                   const Half& half, const Judge& judge, ScratchState& scratch, Verdict& verdict,
-                  Eligible eligible) {
+                  LetsIn lets_in, Eligible eligible) {
   for (const RequestIndex& index : indexes) {
     std::string_view value;
     if (!judge.RequestValue(index.field, index.slot, &value)) {
       continue;
     }
     index.index.ForEach(value, program.patterns, scratch.lookup, [&](uint32_t number) {
-      const Box& box = half.boxes[number];
-      if (verdict.Wants(box) && eligible(number, box) && judge.RequestHolds(box, true)) {
+      if (!lets_in(number)) {
+        return true;
+      }
+      const Box& box = half.box(number);
+      if (verdict.Wants(box) && eligible(box) && judge.RequestHolds(box, true)) {
         verdict.Matched(box);
       }
       return true;
@@ -373,89 +206,73 @@ void TryByRequest(const Program& program, const std::vector<RequestIndex>& index
 
 }  // namespace
 
-void BuildView(const Program& program, const CanonicalRequest& request, ScratchState& scratch,
-               ViewState& view) {
+void BuildView(const Program& program, const CanonicalRequest& request, ScratchState& scratch) {
   const Half& half = program.half(request.kind);
-  view.program = program.id;
-  view.groups.clear();
-  view.boxes.clear();
-  view.marked.clear();
-  scratch.lookup.fault = false;
-  scratch.lookup.memo.Forget();
+  scratch.view_groups.clear();
+  scratch.view_boxes.clear();
+  scratch.view_marks.clear();
+  scratch.lookup.Begin();
   scratch.boxes_seen.Clear();
-  FindGroups(program, request, scratch, view);
+  FindGroups(program, request, scratch);
   Judge judge(program, request, scratch);
-  for (ViewGroup& kept : view.groups) {
+  std::vector<uint32_t>& boxes = scratch.view_boxes;
+  for (ViewGroup& kept : scratch.view_groups) {
+    kept.boxes.begin = static_cast<uint32_t>(boxes.size());
     FindSurvivors(program, half.groups[kept.group], request, judge, scratch);
-    kept.boxes.begin = static_cast<uint32_t>(view.boxes.size());
-    kept.by_request = scratch.survivors.size() > kTriedMax;
-    if (kept.by_request && view.marked.empty()) {
-      view.marked.assign(half.boxes.size() / 64 + 1, 0);
-    }
-    for (uint32_t box : scratch.survivors) {
-      if (kept.by_request && half.has_request_index[box] != 0) {
-        view.marked[box / 64] |= uint64_t{1} << (box % 64);
-      } else {
-        view.boxes.push_back(box);
+    kept.by_request = boxes.size() - kept.boxes.begin > kTriedMax;
+    if (kept.by_request) {
+      if (scratch.view_marks.empty()) {
+        scratch.view_marks.assign(half.box_count() / 64 + 1, 0);
       }
+      auto to = boxes.begin() + kept.boxes.begin;
+      for (auto from = to; from != boxes.end(); ++from) {
+        if (half.has_request_index[*from] != 0) {
+          scratch.view_marks[*from / 64] |= uint64_t{1} << (*from % 64);
+        } else {
+          *to++ = *from;
+        }
+      }
+      boxes.erase(to, boxes.end());
     }
-    kept.boxes.end = static_cast<uint32_t>(view.boxes.size());
+    kept.boxes.end = static_cast<uint32_t>(boxes.size());
   }
-  view.fault = scratch.lookup.fault;
 }
 
-Decision DecideOnView(const Program& program, const ViewState& view,
-                      const CanonicalRequest& request, int64_t now, ScratchState& scratch) {
+Decision DecideOnView(const Program& program, const View& view, const CanonicalRequest& request,
+                      int64_t now, ScratchState& scratch) {
   const Half& half = program.half(request.kind);
   Judge judge(program, request, scratch);
-  if (half.slots != 0) {
-    judge.ReadKeys();
-  }
-  Verdict verdict(program, now, scratch);
+  judge.ReadMethod();
+  Verdict verdict(now, scratch);
   for (const ViewGroup& kept : view.groups) {
     const Group& group = half.groups[kept.group];
-    verdict.Guarded(group);
+    verdict.Guarded(group, judge);
     for (uint32_t i = kept.boxes.begin; i < kept.boxes.end; ++i) {
-      const Box& box = half.boxes[view.boxes[i]];
+      const Box& box = half.box(view.boxes[i]);
       if (verdict.Wants(box) && judge.RequestHolds(box, false)) {
         verdict.Matched(box);
       }
     }
     if (kept.by_request) {
-      TryByRequest(program, group.kept_by_request, half, judge, scratch, verdict,
-                   [&](uint32_t number, const Box&) {
-                     return (view.marked[number / 64] >> (number % 64) & 1) != 0;
-                   });
+      TryByRequest(
+          program, group.kept_by_request, half, judge, scratch, verdict,
+          [&](uint32_t number) { return (view.marked[number / 64] >> (number % 64) & 1) != 0; },
+          [](const Box&) { return true; });
     }
-    TryByRequest(program, group.free_by_request, half, judge, scratch, verdict,
-                 [&](uint32_t, const Box& box) { return judge.ConnectionHolds(box); });
+    TryByRequest(
+        program, group.free_by_request, half, judge, scratch, verdict,
+        [](uint32_t) { return true; }, [&](const Box& box) { return judge.ConnectionHolds(box); });
     for (uint32_t number : group.free_plain) {
-      const Box& box = half.boxes[number];
+      const Box& box = half.box(number);
       if (verdict.Wants(box) && judge.ConnectionHolds(box) && judge.RequestHolds(box, false)) {
         verdict.Matched(box);
       }
     }
   }
-  if (view.fault || scratch.lookup.fault) {
+  if (scratch.lookup.fault) {
     return Decision();  // engine_fault: nothing that was found can be trusted.
   }
   return verdict.Sum();
-}
-
-void NameConnection(const Program& program, const CanonicalRequest& request, ViewState& view) {
-  view.program = program.id;
-  view.kind = request.kind;
-  view.callee = request.callee;
-  view.caller = request.caller;
-  view.sni = request.sni;
-  view.peer_ip = request.peer_ip;
-  view.port = request.port;
-}
-
-bool IsOf(const ViewState& view, const Program& program, const CanonicalRequest& request) {
-  return view.program == program.id && !view.fault && view.kind == request.kind &&
-         view.port == request.port && view.peer_ip == request.peer_ip &&
-         view.callee == request.callee && view.caller == request.caller && view.sni == request.sni;
 }
 
 }  // namespace countersign::authz::engine

@@ -21,11 +21,25 @@ struct EngineLimits {
   size_t pattern_bytes_max = 4096;
   // Program and states of one pattern. Its program may take two thirds; RE2 fails on more.
   int64_t pattern_memory_bytes = 1 << 20;
-  // Program and states of one RE2::Set. Below 32 MiB it flushes its cache under real traffic.
-  int64_t pattern_set_memory_bytes = 64 << 20;
-  // Patterns in one RE2::Set; more are spread over several, because one automaton over many
-  // unanchored patterns grows exponentially.
-  size_t patterns_per_set_max = 2000;
+  // A pattern's own automaton: states and visits while it is made (2 milliseconds), and transitions
+  // once it is minimal (128 KiB, which a 16-bit row number can address). One over it stays with
+  // RE2.
+  size_t automaton_states_max = 4096;
+  size_t automaton_steps_max = 200'000;
+  size_t automaton_entries_max = 65'535;
+  // All automata of a policy together; two hundred times what common patterns need at 10,000 rules.
+  size_t automata_bytes_max = 64 << 20;
+  // Patterns of a policy that stay with RE2: each takes its lock and may build states while it
+  // decides, so a policy that is full of them is refused.
+  size_t re2_patterns_max = 256;
+  // Patterns that one value may have to be tried on although it begins with their literal and holds
+  // what they need: more have nothing that tells them apart, and the policy is refused.
+  size_t patterns_tried_max = 256;
+  // The table that finds which patterns' literals a value holds.
+  size_t floating_entries_max = 16'000'000;
+  // Bytes that all tried patterns of one decision may read together: about two milliseconds. One
+  // that needs more, which only a value made for it does, is denied with engine_fault.
+  size_t decision_bytes_max = 1 << 20;
 };
 
 }  // namespace countersign::authz

@@ -1,5 +1,6 @@
 // PatternStore owns the patterns of a policy, each (coordinate, pattern) once. RE2 judges the
-// syntax and the size of each; the simple ones then run without it.
+// syntax and the size of each; then the simple ones run as code, the others as automata, and only
+// those whose automaton is over its budget stay with RE2.
 #pragma once
 
 #include <algorithm>
@@ -12,8 +13,9 @@
 #include <vector>
 
 #include "authz/engine/limits.h"
+#include "authz/engine/pattern_automaton.h"
 #include "authz/engine/regex.h"
-#include "authz/engine/simple_pattern.h"
+#include "authz/engine/simple_program.h"
 #include "base/status.h"
 
 namespace countersign::authz::engine {
@@ -52,14 +54,20 @@ class PatternStore {
 
   // Matches judges the whole value.
   bool Matches(uint32_t number, std::string_view value) const {
-    const Pattern& pattern = patterns_[number];
-    if (pattern.simple) {
-      return pattern.simple->Matches(value);
+    const Form& form = *(forms_.data() + number);
+    switch (form.kind) {
+      case Kind::kSimple:
+        return simple_.Matches(form.at, value);
+      case Kind::kAutomaton:
+        return automata_[form.at].Matches(value);
+      default:
+        return MatchesInRe2(form.at, value);
     }
-    return pattern.compiled->Match(re2::StringPiece(value.data(), value.size()), 0, value.size(),
-                                   RE2::ANCHOR_BOTH, nullptr, 0);
   }
   bool Matches(uint32_t number, std::string_view value, PatternMemo& memo) const {
+    if (!forms_[number].shared) {
+      return Matches(number, value);
+    }
     if (memo.Knows(number)) {
       return memo.Verdict(number);
     }
@@ -71,20 +79,41 @@ class PatternStore {
   const std::vector<std::string>& prefixes(uint32_t number) const {
     return patterns_[number].prefixes;
   }
-  // is_simple: it runs without RE2.
-  bool is_simple(uint32_t number) const { return patterns_[number].simple.has_value(); }
+  enum class Kind : uint8_t { kSimple, kAutomaton, kRe2 };
+  Kind kind(uint32_t number) const { return forms_[number].kind; }
   const std::string& text(uint32_t number) const { return patterns_[number].text; }
+  const std::string& coordinate(uint32_t number) const { return patterns_[number].coordinate; }
+  // States of its automaton; 0 if it has none.
+  size_t states(uint32_t number) const {
+    return kind(number) == Kind::kAutomaton ? automata_[forms_[number].at].states() : 0;
+  }
+  // Why it stays with RE2.
+  const std::string& why_re2(uint32_t number) const { return patterns_[number].why_re2; }
   size_t size() const { return patterns_.size(); }
+  size_t automata_bytes() const { return automata_bytes_; }
   const EngineLimits& limits() const { return limits_; }
 
  private:
+  // Form is what a look-up reads of a pattern.
+  struct Form {
+    Kind kind = Kind::kSimple;
+    bool shared = false;  // Asked for more than once: worth remembering its verdict.
+    uint32_t at = 0;      // In the store of its kind.
+  };
   struct Pattern {
+    std::string coordinate;
     std::string text;
     std::vector<std::string> prefixes;
-    std::optional<SimplePattern> simple;
-    std::unique_ptr<const RE2> compiled;  // Null if it is simple.
+    std::string why_re2;
   };
+  Status Compile(Form& form, Pattern& added, std::unique_ptr<const RE2> compiled);
+  bool MatchesInRe2(uint32_t at, std::string_view value) const;
   EngineLimits limits_;
+  std::vector<Form> forms_;
+  SimplePrograms simple_;
+  std::vector<PatternAutomaton> automata_;
+  size_t automata_bytes_ = 0;
+  std::vector<std::unique_ptr<const RE2>> re2_;
   std::vector<Pattern> patterns_;
   std::unordered_map<std::string, uint32_t> numbers_;
 };

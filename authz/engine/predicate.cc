@@ -18,35 +18,6 @@ std::array<uint8_t, 16> LastOf(const IpRange& range) {
 
 }  // namespace
 
-bool MatchesUnder(std::string_view border, std::string_view value) {
-  return value.starts_with(border) &&
-         (value.size() == border.size() || border.ends_with('/') || value[border.size()] == '/');
-}
-
-bool MatchesTemplate(std::string_view pattern, std::string_view path) {
-  for (;;) {
-    size_t pattern_slash = pattern.find('/');
-    std::string_view segment = pattern.substr(0, pattern_slash);
-    size_t path_slash = path.find('/');
-    std::string_view actual = path.substr(0, path_slash);
-    bool variable = segment.starts_with('{') && segment.ends_with('}');
-    if (variable ? actual.empty() : segment != actual) {
-      return false;
-    }
-    if (pattern_slash == std::string_view::npos) {
-      return path_slash == std::string_view::npos;
-    }
-    pattern.remove_prefix(pattern_slash + 1);
-    if (pattern == "**") {
-      return true;
-    }
-    if (path_slash == std::string_view::npos) {
-      return false;
-    }
-    path.remove_prefix(path_slash + 1);
-  }
-}
-
 StatusOr<TextPredicate> TextPredicate::Create(const std::vector<Matcher>& any_of,
                                               const std::string& coordinate,
                                               PatternStore& patterns) {
@@ -65,7 +36,9 @@ StatusOr<TextPredicate> TextPredicate::Create(const std::vector<Matcher>& any_of
       item.text = matcher.text;
       if (matcher.kind == Matcher::Kind::kRe2) {
         ASSIGN_OR_RETURN(item.pattern, patterns.Add(coordinate, matcher.text));
-        item.text = patterns.is_simple(item.pattern) ? "" : patterns.prefixes(item.pattern)[0];
+        item.text = patterns.kind(item.pattern) == PatternStore::Kind::kSimple
+                        ? ""
+                        : patterns.prefixes(item.pattern)[0];
       }
     }
   }
@@ -91,13 +64,10 @@ bool TextPredicate::Matches(std::string_view value, const PatternStore& patterns
     if (!remember) {
       scratch.memo.Forget();  // Another value of the same request.
     }
-    // The look-up that asks may be walking over its own hits: they are kept for it.
-    std::swap(scratch.set_hits, scratch.outer_set_hits);
     index_->ForEach(value, patterns, scratch, [&](uint32_t) {
       found = true;
       return false;
     });
-    std::swap(scratch.set_hits, scratch.outer_set_hits);
     if (!remember) {
       scratch.memo.Forget();
     }

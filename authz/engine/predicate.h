@@ -13,14 +13,12 @@
 
 #include "authz/engine/patterns.h"
 #include "authz/engine/string_index.h"
+#include "authz/engine/text_match.h"
 #include "authz/model/field.h"
 #include "authz/model/request.h"
 #include "base/status.h"
 
 namespace countersign::authz::engine {
-
-bool MatchesUnder(std::string_view border, std::string_view value);
-bool MatchesTemplate(std::string_view pattern, std::string_view path);
 
 // TextPredicate is over one string. Many matchers are kept in an index of their own.
 class TextPredicate {

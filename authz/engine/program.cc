@@ -1,5 +1,6 @@
 #include "authz/engine/program.h"
 
+#include <bit>
 #include <mutex>
 
 #include "authz/engine/compile.h"
@@ -76,33 +77,45 @@ void Fit(ScratchState& scratch, const Program& program) {
   if (scratch.program == program.id) {
     return;
   }
-  size_t boxes = std::max(program.http.boxes.size(), program.tcp.boxes.size());
+  size_t boxes = std::max(program.http.box_count(), program.tcp.box_count());
   size_t groups = std::max(program.http.groups.size(), program.tcp.groups.size());
-  scratch.lookup.memo.Fit(program.patterns.size());
-  scratch.lookup.set_hits.reserve(program.patterns.size());
-  scratch.lookup.outer_set_hits.reserve(program.patterns.size());
+  size_t slots = std::max(program.http.slots, program.tcp.slots);
+  scratch.lookup.Fit(program.patterns);
   scratch.boxes_seen.Fit(boxes);
   scratch.rules_seen.Fit(program.rules.size());
   scratch.groups_seen.Fit(groups);
-  scratch.survivors.reserve(boxes);
   scratch.matched.reserve(program.rules.size());
-  scratch.slots.assign(std::max(program.http.slots, program.tcp.slots), {});
-  scratch.view.groups.reserve(groups);
-  scratch.view.boxes.reserve(boxes);
-  scratch.view.marked.reserve(boxes / 64 + 1);
+  scratch.slots.assign(slots, {});
+  scratch.slots_used.clear();
+  scratch.slots_used.reserve(slots);
+  scratch.view_groups.reserve(groups);
+  scratch.view_boxes.reserve(boxes);
+  scratch.view_marks.reserve(boxes / 64 + 1);
   scratch.program = program.id;
 }
 
-bool KeySlots::Find(std::string_view name, uint16_t* slot) const {
-  if ((filter & FilterBit(name)) == 0) {
-    return false;
+void KeySlots::Freeze() {
+  table.assign(std::bit_ceil(numbers.size() * 2 + 2), {});
+  filter = 0;
+  for (const auto& [name, slot] : numbers) {
+    filter |= uint64_t{1} << Bit(name);
+    size_t at = HashBytes(0, name) & (table.size() - 1);
+    while (table[at].used) {
+      at = (at + 1) & (table.size() - 1);
+    }
+    table[at] = {.name = name, .slot = slot, .used = true};
   }
-  auto found = numbers.find(name);
-  if (found == numbers.end()) {
-    return false;
+}
+
+bool KeySlots::FindInTable(std::string_view name, uint16_t* slot) const {
+  size_t mask = table.size() - 1;
+  for (size_t at = HashBytes(0, name) & mask; table[at].used; at = (at + 1) & mask) {
+    if (table[at].name == name) {
+      *slot = table[at].slot;
+      return true;
+    }
   }
-  *slot = found->second;
-  return true;
+  return false;
 }
 
 std::string_view TrustDomainOf(std::string_view id) {

@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -40,7 +41,7 @@ struct Check {
   enum class Kind : uint8_t {
     kText,     // `predicate` over a string.
     kOneText,  // One matcher over a string, here in place.
-    kMethods,  // `methods` over the request's method.
+    kMethods,  // Half::method_masks[predicate] over the request's method.
     kIp,
     kPort,
     kAuthenticated,  // The caller is there.
@@ -48,24 +49,38 @@ struct Check {
   };
   Kind kind = Kind::kText;
   Field field = Field::kId;
+  Matcher::Kind matcher = Matcher::Kind::kExact;
   bool on_absent = false;    // The verdict when there is no value.
   bool on_no_token = false;  // Of a claim: the verdict when no token was verified.
   bool many = false;         // The key may occur more than once ...
   bool all_values = false;   // ... and then all values must match, else any.
   bool is_key = false;       // The request's index has judged it, if that found the box.
+  bool ends = false;         // The last one of its exception.
   uint16_t slot = 0;         // Of a header or query key or claim.
   uint32_t predicate = 0;
-  Matcher::Kind matcher = Matcher::Kind::kExact;
-  uint32_t text_at = 0;  // Of kOneText, in Half::text; for a pattern, `predicate` is its number.
+  uint32_t text_at = 0;  // Of kOneText, in bytes from the box; for a pattern, `predicate` says it.
   uint32_t text_size = 0;
-  uint64_t methods = 0;  // A bit for each method of Half::methods.
 };
 
+// Box is the head of a record in Half::records. Behind it stand its checks, of the connection
+// first, then of the request, then its exceptions; and behind those their texts. So one box is one
+// or two lines of memory beside each other.
 struct Box {
+  uint64_t methods = 0;  // A bit for each method of Half::methods that it admits.
+  int64_t expires = kNever;
   uint32_t rule = 0;
-  Span connection_checks;  // Beyond what the box was found by.
-  Span request_checks;
-  Span exceptions;  // Of Half::exceptions.
+  uint16_t connection_checks = 0;
+  uint16_t request_checks = 0;
+  uint16_t exception_checks = 0;
+  bool asks_method = false;
+  bool trial = false;
+  Effect effect = Effect::kDeny;
+  bool alone = false;  // Its rule has no other box here.
+
+  const Check* checks() const { return reinterpret_cast<const Check*>(this + 1); }
+  std::string_view text(const Check& check) const {
+    return {reinterpret_cast<const char*>(this) + check.text_at, check.text_size};
+  }
 };
 
 // RequestIndex finds boxes by one coordinate of the request.
@@ -105,33 +120,64 @@ struct Group {
 // KeySlots numbers the header names, query keys or claims that rules name.
 struct KeySlots {
   std::map<std::string, uint16_t, std::less<>> numbers;
+  // Built by Freeze: `numbers` once more, for one look-up a line of the request.
+  struct Place {
+    std::string_view name;  // Of `numbers`.
+    uint16_t slot = 0;
+    bool used = false;
+  };
+  std::vector<Place> table;
   // Cheap test that most names fail: a bit for each length and first byte that occurs.
   uint64_t filter = 0;
-  static uint64_t FilterBit(std::string_view name) {
-    return uint64_t{1} << ((name.size() * 7 + (name.empty() ? 0 : static_cast<uint8_t>(name[0]))) %
-                           64);
+  static uint64_t Bit(std::string_view name) {
+    return (name.size() * 7 + (name.empty() ? 0 : static_cast<uint8_t>(name[0]))) % 64;
   }
-  bool Find(std::string_view name, uint16_t* slot) const;
+  void Freeze();
+  bool Find(std::string_view name, uint16_t* slot) const {
+    return (filter >> Bit(name) & 1) != 0 && FindInTable(name, slot);
+  }
+  bool FindInTable(std::string_view name, uint16_t* slot) const;
 };
 
 // Half is the policy for one kind of connection.
 struct Half {
-  std::vector<Box> boxes;
-  std::vector<Check> checks;
-  std::vector<Span> exceptions;  // Each a run of checks that must all hold to except.
+  std::vector<uint64_t> records;  // Boxes with what is theirs, one behind the other.
+  std::vector<uint32_t> places;   // By box: where its record begins.
   std::vector<TextPredicate> texts;
-  std::string text;
   std::vector<IpPredicate> ips;
   std::vector<PortPredicate> ports;
   std::vector<std::string> methods;        // At most 64; others are text.
+  std::vector<uint64_t> method_words;      // Of each: MethodWord.
+  std::vector<uint64_t> method_masks;      // Of exceptions.
   std::vector<uint8_t> has_request_index;  // By box.
-  StringIndex guards;                      // Callee to groups.
-  std::vector<uint32_t> guards_any;        // Groups of every callee that scope lets in.
+  StringIndex guards;                      // Callee to groups, times two, plus kScopeHolds.
+  std::vector<uint32_t> guards_any;  // The same for groups of every callee that scope lets in.
   std::vector<Group> groups;
   KeySlots headers;
   KeySlots queries;
   KeySlots claims;
   uint16_t slots = 0;  // Of all families together.
+
+  static constexpr uint32_t kScopeHolds = 1;  // The compiler has judged the scope.
+  size_t box_count() const { return places.size(); }
+  // A short method in one word; 0 for longer ones.
+  static uint64_t MethodWord(std::string_view method) {
+    uint64_t word = 0;
+    if (method.size() < sizeof(word)) {
+      method.copy(reinterpret_cast<char*>(&word), method.size());
+      word |= uint64_t{method.size() + 1} << 56;
+    }
+    return word;
+  }
+  const Box& box(uint32_t number) const {
+    return *reinterpret_cast<const Box*>(records.data() + places.data()[number]);
+  }
+  // Asks for the box's memory, which is needed soon.
+  void Soon(uint32_t number) const {
+    const uint64_t* record = records.data() + places.data()[number];
+    __builtin_prefetch(record);
+    __builtin_prefetch(record + 8);
+  }
 };
 
 struct RuleInfo {
@@ -187,35 +233,67 @@ struct ViewGroup {
   bool by_request = false;  // There are more, marked in ViewState::marked: find them by request.
 };
 
+// View is what a connection leaves over; it borrows.
+struct View {
+  std::span<const ViewGroup> groups;
+  const uint32_t* boxes = nullptr;
+  const uint64_t* marked = nullptr;  // A bit a box; read only if a group is by_request.
+};
+
+// ViewState is a view that is kept, in one block of memory: this, groups, boxes, marks, names.
 struct ViewState {
+  // Keep copies the view that BuildView left in `scratch`.
+  static std::unique_ptr<ViewState> Keep(const struct Program& program,
+                                         const CanonicalRequest& request,
+                                         const struct ScratchState& scratch);
+  // IsOf compares the whole connection.
+  bool IsOf(const struct Program& program, const CanonicalRequest& request) const;
+  // Asks for the memory of the first boxes, which are needed if the view is of the request.
+  void Soon(const struct Program& program) const;
+  View view() const;
+  static void* operator new(size_t size, size_t more) { return ::operator new(size + more); }
+  static void operator delete(void* block) { ::operator delete(block); }
+  static void operator delete(void* block, size_t /*more*/) { ::operator delete(block); }
+
   uint64_t program = 0;
-  bool fault = false;
-  // The connection that the view is of.
   RequestKind kind = RequestKind::kTcp;
-  std::string callee;
-  std::string caller;
-  std::string sni;
-  std::optional<IpAddress> peer_ip;
+  bool has_ip = false;
   uint16_t port = 0;
-  std::vector<ViewGroup> groups;
-  std::vector<uint32_t> boxes;
-  std::vector<uint64_t> marked;  // A bit a box; used only if a group is by_request.
+  uint32_t callee_size = 0;
+  uint32_t caller_size = 0;
+  uint32_t sni_size = 0;
+  uint32_t group_count = 0;
+  uint32_t box_count = 0;  // Even: the marks behind are aligned.
+  uint32_t mark_count = 0;
+  IpAddress peer_ip;
+
+ private:
+  const ViewGroup* groups() const { return reinterpret_cast<const ViewGroup*>(this + 1); }
+  const uint32_t* boxes() const {
+    return reinterpret_cast<const uint32_t*>(groups() + group_count);
+  }
+  const uint64_t* marks() const { return reinterpret_cast<const uint64_t*>(boxes() + box_count); }
+  const char* names() const { return reinterpret_cast<const char*>(marks() + mark_count); }
 };
 
 struct ScratchState {
   uint64_t program = 0;
   LookupScratch lookup;
-  ViewState view;  // For requests without a view of their own.
+  // The view that BuildView makes.
+  std::vector<ViewGroup> view_groups;
+  std::vector<uint32_t> view_boxes;
+  std::vector<uint64_t> view_marks;
+  View view() const { return {view_groups, view_boxes.data(), view_marks.data()}; }
   Stamps boxes_seen;
   Stamps rules_seen;
   Stamps groups_seen;
-  std::vector<uint32_t> survivors;
   std::vector<uint32_t> matched;
   struct Slot {
     uint32_t count = 0;
     uint32_t first = 0;  // Its line in the request.
   };
   std::vector<Slot> slots;
+  std::vector<uint16_t> slots_used;
 };
 
 // Compile fills a program; what it refuses it names.
@@ -225,16 +303,12 @@ StatusOr<std::unique_ptr<const Program>> CompileProgram(
 // Fit makes room for a program's decisions.
 void Fit(ScratchState& scratch, const Program& program);
 
-// BuildView judges the connection's fields; it allocates only where `view` has less room than Fit
-// gave the scratch's own.
-void BuildView(const Program& program, const CanonicalRequest& request, ScratchState& scratch,
-               ViewState& view);
-// Remember copies into the view what it is of.
-void NameConnection(const Program& program, const CanonicalRequest& request, ViewState& view);
-bool IsOf(const ViewState& view, const Program& program, const CanonicalRequest& request);
+// BuildView judges the connection's fields and leaves the view in `scratch`, which Fit made large
+// enough.
+void BuildView(const Program& program, const CanonicalRequest& request, ScratchState& scratch);
 
-Decision DecideOnView(const Program& program, const ViewState& view,
-                      const CanonicalRequest& request, int64_t now, ScratchState& scratch);
+Decision DecideOnView(const Program& program, const View& view, const CanonicalRequest& request,
+                      int64_t now, ScratchState& scratch);
 
 std::string_view TrustDomainOf(std::string_view id);
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "authz/language/parse_pattern.h"
+
 namespace countersign::authz::engine {
 
 RE2::Options PatternOptions(int64_t memory_bytes) {
@@ -55,6 +57,10 @@ StatusOr<std::unique_ptr<const RE2>> CompilePattern(std::string_view pattern,
   if (!compiled->ok()) {
     return InvalidArgument("pattern ", Quoted(pattern), ": ", compiled->error());
   }
+  // What RE2 would judge otherwise than it says, and what no proof could be made about.
+  language::LanguageLimits language_limits;
+  language_limits.pattern_bytes_max = limits.pattern_bytes_max;
+  RETURN_IF_ERROR(language::ParsePattern(pattern, language_limits).status());
   return WithoutRequiredPrefix(std::move(compiled), limits);
 }
 

@@ -5,7 +5,6 @@
 namespace countersign::authz::engine {
 namespace {
 
-constexpr uint32_t kUnbounded = 0xffffffff;
 constexpr size_t kPrefixesMax = 16;
 constexpr int kDepthMax = 8;
 
@@ -320,54 +319,6 @@ std::optional<SimplePattern> SimplePattern::Parse(std::string_view pattern) {
   simple.items_.shrink_to_fit();
   simple.alternatives_.shrink_to_fit();
   return simple;
-}
-
-size_t SimplePattern::MatchItems(uint32_t begin, uint32_t end, std::string_view value,
-                                 size_t at) const {
-  for (uint32_t i = begin; i < end; ++i) {
-    const Item& item = items_[i];
-    switch (item.kind) {
-      case Kind::kLiteral: {
-        std::string_view literal = Literal(item);
-        if (value.substr(at, literal.size()) != literal) {
-          return kFailed;
-        }
-        at += literal.size();
-        continue;
-      }
-      case Kind::kRun:
-        at = MatchRun(item, value, at);
-        break;
-      case Kind::kChoice:
-        at = MatchChoice(item, value, at);
-        break;
-    }
-    if (at == kFailed) {
-      return kFailed;
-    }
-  }
-  return at;
-}
-
-size_t SimplePattern::MatchRun(const Item& item, std::string_view value, size_t at) const {
-  const ByteSet& set = sets_[item.begin];
-  size_t left = value.size() - at;
-  size_t most = item.most == kUnbounded ? left : std::min<size_t>(item.most, left);
-  size_t count = 0;
-  while (count < most && set[static_cast<unsigned char>(value[at + count])]) {
-    ++count;
-  }
-  return count < item.least ? kFailed : at + count;
-}
-
-size_t SimplePattern::MatchChoice(const Item& item, std::string_view value, size_t at) const {
-  for (uint32_t i = item.begin; i < item.end; ++i) {
-    size_t after = MatchItems(alternatives_[i].begin, alternatives_[i].end, value, at);
-    if (after != kFailed) {
-      return after;
-    }
-  }
-  return item.optional ? at : kFailed;
 }
 
 bool SimplePattern::MayBeEmpty(const Item& item) const {

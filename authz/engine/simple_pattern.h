@@ -1,6 +1,6 @@
-// SimplePattern matches the common shape of patterns without an automaton: literals, classes with
-// counts, and choices, where at each byte only one way to go on exists. What is not of that shape
-// stays with RE2, which has checked the syntax of every pattern before.
+// SimplePattern is the common shape of patterns: literals, classes with counts, and choices, where
+// at each byte only one way to go on exists, so that no automaton is needed (SimplePrograms runs
+// it). RE2 has checked the syntax of every pattern before.
 //
 // Exactly RE2's language for the whole value in Latin-1 with dot_nl; tests hold it against RE2.
 #pragma once
@@ -23,14 +23,12 @@ class SimplePattern {
   // RE2 accepts.
   static std::optional<SimplePattern> Parse(std::string_view pattern);
 
-  bool Matches(std::string_view value) const {
-    return MatchItems(top_begin_, top_end_, value, 0) == value.size();
-  }
-
   // Prefixes are literals with one of which every match begins; a single empty one at worst.
   std::vector<std::string> Prefixes() const;
 
  private:
+  friend class SimplePrograms;
+  static constexpr uint32_t kUnbounded = 0xffffffff;
   enum class Kind : uint8_t {
     kLiteral,  // text_[begin, end).
     kRun,      // `least` to `most` bytes of sets_[begin].
@@ -50,12 +48,6 @@ class SimplePattern {
   };
   class Parser;
 
-  static constexpr size_t kFailed = static_cast<size_t>(-1);
-
-  // The place after the items, or kFailed.
-  size_t MatchItems(uint32_t begin, uint32_t end, std::string_view value, size_t at) const;
-  size_t MatchRun(const Item& item, std::string_view value, size_t at) const;
-  size_t MatchChoice(const Item& item, std::string_view value, size_t at) const;
   std::string_view Literal(const Item& item) const {
     return std::string_view(text_).substr(item.begin, item.end - item.begin);
   }

@@ -2,13 +2,15 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
+#include <set>
 
 namespace countersign::authz::engine {
 namespace {
 
-// Up to so many patterns behind one literal run one by one; more go into automata.
-constexpr size_t kCandidatesMax = 4;
-constexpr size_t kSimpleCandidatesMax = 16;
+// Up to so many patterns behind one literal run one by one; more are told apart by what else they
+// need to find in the value.
+constexpr size_t kCandidatesMax = 16;
 // Deeper templates are no paths, and the walk recurses once for each variable.
 constexpr size_t kTemplateSegmentsMax = 128;
 
@@ -71,6 +73,7 @@ void StringIndex::AddTemplate(std::string_view text, uint32_t payload) {
     }
     at = slash == std::string_view::npos ? slash : slash + 1;
   }
+  ++plan_.templates;
   auto& payloads = and_below ? staging_->nodes[node].below : staging_->nodes[node].exact;
   payloads.push_back(payload);
 }
@@ -80,19 +83,24 @@ Status StringIndex::Add(const Matcher& matcher, const std::string& coordinate,
   empty_ = false;
   switch (matcher.kind) {
     case Matcher::Kind::kExact:
+      ++plan_.literals;
       staging_->nodes[StagedPath(matcher.text)].exact.push_back(payload);
       return absl::OkStatus();
     case Matcher::Kind::kUnder:
       if (matcher.text.ends_with('/')) {
+        ++plan_.prefixes;
         StagedPrefix(matcher.text).prefixes.push_back(payload);
       } else {
+        ++plan_.borders;
         staging_->nodes[StagedPath(matcher.text)].below.push_back(payload);
       }
       return absl::OkStatus();
     case Matcher::Kind::kPrefix:
+      ++plan_.prefixes;
       StagedPrefix(matcher.text).prefixes.push_back(payload);
       return absl::OkStatus();
     case Matcher::Kind::kSuffix:
+      ++plan_.suffixes;
       staging_->suffixes[matcher.text].push_back(payload);
       return absl::OkStatus();
     case Matcher::Kind::kRe2: {
@@ -115,160 +123,205 @@ Status StringIndex::Add(const Matcher& matcher, const std::string& coordinate,
   }
 }
 
-StringIndex::Range StringIndex::Freeze(const std::vector<uint32_t>& payloads) {
-  Range range;
-  range.begin = static_cast<uint32_t>(payloads_.size());
-  payloads_.insert(payloads_.end(), payloads.begin(), payloads.end());
-  range.end = static_cast<uint32_t>(payloads_.size());
-  return range;
+void StringIndex::Plan::Add(const Plan& other) {
+  literals += other.literals;
+  borders += other.borders;
+  templates += other.templates;
+  prefixes += other.prefixes;
+  suffixes += other.suffixes;
+  patterns_by_prefix += other.patterns_by_prefix;
+  floating.Add(other.floating);
 }
 
-uint32_t StringIndex::FreezeText(std::string_view text) {
-  auto at = static_cast<uint32_t>(text_.size());
-  text_.append(text);
-  return at;
-}
+// FrozenPlace is a staged node with what leads to it.
+struct StringIndex::FrozenPlace {
+  uint32_t node = 0;
+  uint64_t hash = kRootHash;
+  uint32_t depth = 0;  // Segments before the border; the root has none.
+  std::string text = {};
+  bool through_wildcard = false;
+};
 
-void StringIndex::FreezeEdges() {
-  const std::vector<StagedNode>& staged = staging_->nodes;
-  edges_.resize(TableSize(staged.size()));
-  edge_mask_ = edges_.size() - 1;
-  nodes_.resize(staged.size());
-  for (uint32_t parent = 0; parent < staged.size(); ++parent) {
-    Node& node = nodes_[parent];
-    node.exact = Freeze(staged[parent].exact);
-    node.below = Freeze(staged[parent].below);
-    node.wildcard = staged[parent].wildcard;
-    node.has_children = !staged[parent].children.empty();
-    for (const auto& [segment, child] : staged[parent].children) {
-      uint64_t hash = HashBytes(parent, segment);
-      size_t at = hash & edge_mask_;
-      while (edges_[at].child != 0) {
-        at = (at + 1) & edge_mask_;
+// Freezer writes what Add has collected into the index.
+class StringIndex::Freezer {
+ public:
+  Freezer(StringIndex& index, const PatternStore& patterns) : index_(index), patterns_(patterns) {
+    index_.words_.push_back(0);  // No entry is at 0.
+  }
+
+  Status Run() {
+    std::vector<FrozenPlace> stack(1);
+    while (!stack.empty()) {
+      FrozenPlace place = std::move(stack.back());
+      stack.pop_back();
+      const StagedNode& node = index_.staging_->nodes[place.node];
+      uint32_t entry = 0;
+      if (node.HasContent()) {
+        ASSIGN_OR_RETURN(entry, FreezeNode(node, place));
       }
-      edges_[at] = {.hash = hash,
-                    .parent = parent,
-                    .child = child,
-                    .text_at = FreezeText(segment),
-                    .text_size = static_cast<uint32_t>(segment.size())};
+      if (place.node == stem_node_) {
+        index_.stem_hash_ = place.hash;
+        index_.stem_depth_ = place.depth;
+        index_.stem_entry_ = entry;
+      }
+      PushChildren(node, place, stack);
+    }
+    FreezeSuffixes();
+    FillSlots();
+    return absl::OkStatus();
+  }
+
+  // Values share long beginnings (a scheme, a trust domain): one comparison instead of a step each.
+  void FindStem() {
+    const std::vector<StagedNode>& nodes = index_.staging_->nodes;
+    for (;;) {
+      const StagedNode& node = nodes[stem_node_];
+      if (!node.partials.empty() || node.wildcard != 0 || node.children.size() != 1) {
+        return;
+      }
+      const auto& [segment, child] = *node.children.begin();
+      if (!nodes[child].exact.empty() || !nodes[child].below.empty()) {
+        return;
+      }
+      index_.stem_.append(segment).append("/");
+      stem_node_ = child;
     }
   }
-}
 
-Status StringIndex::FreezePartials(const PatternStore& patterns) {
-  size_t count = 0;
-  for (const StagedNode& node : staging_->nodes) {
-    count += node.partials.size();
+ private:
+  static void PushChildren(const StagedNode& node, const FrozenPlace& place,
+                           std::vector<FrozenPlace>& stack) {
+    std::string before = place.node == 0 ? "" : place.text + "/";
+    for (const auto& [segment, child] : node.children) {
+      stack.push_back({.node = child,
+                       .hash = HashBytes(place.hash, segment),
+                       .depth = place.depth + 1,
+                       .text = before + segment,
+                       .through_wildcard = place.through_wildcard});
+    }
+    if (node.wildcard != 0) {
+      stack.push_back({.node = node.wildcard,
+                       .hash = Mix(place.hash ^ kWildcardHash, kWildcardHash),
+                       .depth = place.depth + 1,
+                       .text = before + "{}",
+                       .through_wildcard = true});
+    }
   }
-  partials_.resize(TableSize(count));
-  partial_mask_ = partials_.size() - 1;
-  for (uint32_t number = 0; number < staging_->nodes.size(); ++number) {
+
+  // The stem's own border is never looked up: it needs no text.
+  std::string_view BehindStem(std::string_view text) const {
+    return text.substr(std::min(text.size(), index_.stem_.size()));
+  }
+
+  // Room for an entry and its payloads.
+  uint32_t NewEntry(const Entry& entry, std::string_view text,
+                    const std::vector<uint32_t>& behind) {
+    std::vector<uint32_t>& words = index_.words_;
+    auto at = static_cast<uint32_t>(words.size());
+    Entry head = entry;
+    head.text_at = static_cast<uint32_t>(kHeadWords + behind.size());
+    head.text_size = static_cast<uint32_t>(text.size());
+    words.resize(words.size() + head.text_at + (text.size() + 3) / 4);
+    std::memcpy(words.data() + at, &head, sizeof(head));
+    std::copy(behind.begin(), behind.end(), words.begin() + at + kHeadWords);
+    std::memcpy(words.data() + at + head.text_at, text.data(), text.size());
+    return at;
+  }
+
+  void AddSlot(uint64_t hash, uint32_t entry, const std::vector<uint32_t>& behind) {
+    staged_slots_.push_back(
+        {.hash = hash, .entry = entry, .first = behind.empty() ? 0 : behind.front()});
+  }
+
+  StatusOr<uint32_t> FreezeNode(const StagedNode& node, const FrozenPlace& place) {
+    std::vector<uint32_t> behind = node.exact;
+    behind.insert(behind.end(), node.below.begin(), node.below.end());
     std::set<uint32_t> sizes;
-    for (const auto& [literal, staged] : staging_->nodes[number].partials) {
-      uint64_t hash = HashBytes(number, literal);
-      size_t at = hash & partial_mask_;
-      while (partials_[at].used) {
-        at = (at + 1) & partial_mask_;
+    for (const auto& [literal, staged] : node.partials) {
+      RETURN_IF_ERROR(FreezePartial(staged, literal, place));
+      sizes.insert(static_cast<uint32_t>(literal.size()));
+    }
+    behind.insert(behind.end(), sizes.begin(), sizes.end());
+    Entry entry;
+    entry.exact = static_cast<uint32_t>(node.exact.size());
+    entry.below = static_cast<uint32_t>(node.below.size());
+    entry.sizes = static_cast<uint32_t>(sizes.size());
+    entry.has_wildcard = node.wildcard != 0 ? 1 : 0;
+    entry.through_wildcard = place.through_wildcard ? 1 : 0;
+    uint32_t at = NewEntry(entry, BehindStem(place.text), behind);
+    if (place.node != 0) {
+      AddSlot(place.hash, at, behind);
+      index_.depth_max_ = std::max(index_.depth_max_, place.depth - 1);
+      index_.depths_ |= uint64_t{1} << std::min(place.depth - 1, kDepthBits - 1);
+      // What is behind a wildcard is found by walking on, however deep.
+    }
+    return at;
+  }
+
+  Status FreezePartial(const StagedPartial& staged, std::string_view literal,
+                       const FrozenPlace& place) {
+    Entry entry;
+    entry.kind = Kind::kPartial;
+    entry.exact = static_cast<uint32_t>(staged.prefixes.size());
+    std::vector<uint32_t> behind = staged.prefixes;
+    if (staged.patterns.size() <= kCandidatesMax) {
+      entry.sizes = static_cast<uint32_t>(staged.patterns.size());
+      for (const auto& [number, payloads] : staged.patterns) {
+        behind.push_back(number);
+        behind.push_back(static_cast<uint32_t>(payloads.size()));
+        behind.insert(behind.end(), payloads.begin(), payloads.end());
       }
-      Partial& partial = partials_[at];
-      partial.hash = hash;
-      partial.node = number;
-      partial.text_at = FreezeText(literal);
-      partial.text_size = static_cast<uint32_t>(literal.size());
-      partial.used = true;
-      partial.prefixes = Freeze(staged.prefixes);
-      RETURN_IF_ERROR(FreezePatterns(staged, patterns, partial));
-      sizes.insert(partial.text_size);
+      index_.plan_.patterns_by_prefix += staged.patterns.size();
+    } else {
+      ASSIGN_OR_RETURN(FloatingIndex floating, FloatingIndex::Build(staged.patterns, patterns_));
+      index_.plan_.floating.Add(floating.plan());
+      index_.floating_.push_back(std::move(floating));
+      entry.floating = static_cast<uint32_t>(index_.floating_.size());
     }
-    Node& node = nodes_[number];
-    node.partial_sizes.begin = static_cast<uint32_t>(partial_sizes_.size());
-    partial_sizes_.insert(partial_sizes_.end(), sizes.begin(), sizes.end());
-    node.partial_sizes.end = static_cast<uint32_t>(partial_sizes_.size());
+    std::string text = place.node == 0 ? "" : place.text + "/";
+    text.append(literal);
+    uint32_t at = NewEntry(entry, BehindStem(text), behind);
+    AddSlot(HashBytes(place.hash ^ kPartialHash, literal), at, staged.prefixes);
+    return absl::OkStatus();
   }
-  return absl::OkStatus();
-}
 
-Status StringIndex::FreezePatterns(const StagedPartial& staged, const PatternStore& patterns,
-                                   Partial& partial) {
-  partial.candidates.begin = static_cast<uint32_t>(candidates_.size());
-  partial.sets.begin = static_cast<uint32_t>(sets_.size());
-  const EngineLimits& limits = patterns.limits();
-  bool simple = std::all_of(staged.patterns.begin(), staged.patterns.end(),
-                            [&](const auto& entry) { return patterns.is_simple(entry.first); });
-  bool few = staged.patterns.size() <= (simple ? kSimpleCandidatesMax : kCandidatesMax);
-  for (const auto& [number, payloads] : staged.patterns) {
-    if (few) {
-      candidates_.push_back({.pattern = number, .payloads = Freeze(payloads)});
-      continue;
+  void FreezeSuffixes() {
+    std::set<uint32_t> sizes;
+    for (const auto& [literal, payloads] : index_.staging_->suffixes) {
+      Entry entry;
+      entry.kind = Kind::kSuffix;
+      entry.exact = static_cast<uint32_t>(payloads.size());
+      uint32_t at = NewEntry(entry, literal, payloads);
+      AddSlot(HashBytes(kSuffixHash, literal), at, payloads);
+      sizes.insert(static_cast<uint32_t>(literal.size()));
     }
-    if (sets_.size() == partial.sets.begin ||
-        sets_.back().payloads.size() == limits.patterns_per_set_max) {
-      sets_.emplace_back().set = std::make_unique<RE2::Set>(
-          PatternOptions(limits.pattern_set_memory_bytes), RE2::ANCHOR_BOTH);
-    }
-    const std::string& text = patterns.text(number);
-    std::string error;
-    if (sets_.back().set->Add(re2::StringPiece(text.data(), text.size()), &error) < 0) {
-      return InvalidArgument("pattern ", Quoted(text), ": ", error);
-    }
-    sets_.back().payloads.push_back(Freeze(payloads));
+    index_.suffix_sizes_.assign(sizes.begin(), sizes.end());
   }
-  partial.candidates.end = static_cast<uint32_t>(candidates_.size());
-  partial.sets.end = static_cast<uint32_t>(sets_.size());
-  for (uint32_t i = partial.sets.begin; i < partial.sets.end; ++i) {
-    if (!sets_[i].set->Compile()) {
-      return ResourceExhausted("the automaton over ", sets_[i].payloads.size(),
-                               " patterns that begin alike needs more than "
-                               "pattern_set_memory_bytes = ",
-                               limits.pattern_set_memory_bytes);
-    }
-  }
-  return absl::OkStatus();
-}
 
-void StringIndex::FreezeSuffixes() {
-  suffixes_.resize(TableSize(staging_->suffixes.size()));
-  suffix_mask_ = suffixes_.size() - 1;
-  std::set<uint32_t> sizes;
-  for (const auto& [literal, payloads] : staging_->suffixes) {
-    uint64_t hash = HashBytes(0, literal);
-    size_t at = hash & suffix_mask_;
-    while (suffixes_[at].used) {
-      at = (at + 1) & suffix_mask_;
+  void FillSlots() {
+    index_.slots_.resize(TableSize(staged_slots_.size()));
+    index_.mask_ = index_.slots_.size() - 1;
+    for (const Slot& slot : staged_slots_) {
+      size_t at = slot.hash & index_.mask_;
+      while (index_.slots_[at].entry != 0) {
+        at = (at + 1) & index_.mask_;
+      }
+      index_.slots_[at] = slot;
     }
-    suffixes_[at] = {.hash = hash,
-                     .text_at = FreezeText(literal),
-                     .text_size = static_cast<uint32_t>(literal.size()),
-                     .used = true,
-                     .payloads = Freeze(payloads)};
-    sizes.insert(static_cast<uint32_t>(literal.size()));
+    index_.words_.shrink_to_fit();
   }
-  suffix_sizes_.assign(sizes.begin(), sizes.end());
-}
 
-// Values share long beginnings (a scheme, a trust domain): one comparison instead of a step each.
-void StringIndex::FindStem() {
-  for (;;) {
-    const StagedNode& node = staging_->nodes[stem_node_];
-    if (!node.partials.empty() || node.wildcard != 0 || node.children.size() != 1) {
-      return;
-    }
-    const auto& [segment, child] = *node.children.begin();
-    const StagedNode& next = staging_->nodes[child];
-    if (!next.exact.empty() || !next.below.empty()) {
-      return;
-    }
-    stem_.append(segment).append("/");
-    stem_node_ = child;
-  }
-}
+  StringIndex& index_;
+  const PatternStore& patterns_;
+  uint32_t stem_node_ = 0;
+  std::vector<Slot> staged_slots_;
+};
 
 Status StringIndex::Build(const PatternStore& patterns) {
   if (!empty_) {
-    FreezeEdges();
-    RETURN_IF_ERROR(FreezePartials(patterns));
-    FreezeSuffixes();
-    FindStem();
+    Freezer freezer(*this, patterns);
+    freezer.FindStem();
+    RETURN_IF_ERROR(freezer.Run());
   }
   staging_.reset();
   return absl::OkStatus();

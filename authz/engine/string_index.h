@@ -1,35 +1,29 @@
 // StringIndex finds, for one value, everything that was filed under a matcher that matches it, at a
 // cost that grows with the value and its matches, not with the number of matchers.
 //
-// One walk over the value's segments serves literals, borders (`under`) and templates; at each
-// border, literal remainders lead to prefixes and to the few patterns that can match at all.
+// One walk over the value's segments hashes its beginnings, one at each border. Literals, borders
+// (`under`), templates, and the literals that prefixes and patterns begin with are all found in one
+// table by such a hash, so that no look-up waits for another one's memory; what is found is then
+// compared byte by byte.
 #pragma once
 
-#include <re2/set.h>
-
+#include <bit>
 #include <cstdint>
+#include <cstring>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <vector>
 
+#include "authz/engine/floating_index.h"
 #include "authz/engine/hash.h"
 #include "authz/engine/patterns.h"
+#include "authz/engine/text_match.h"
 #include "authz/model/field.h"
 #include "base/status.h"
 
 namespace countersign::authz::engine {
-
-// LookupScratch is one thread's memory for lookups.
-struct LookupScratch {
-  PatternMemo memo;
-  std::vector<int> set_hits;
-  std::vector<int> outer_set_hits;  // Of the look-up that this one runs within.
-  bool fault = false;  // An automaton ran out of memory: nothing that was found can be trusted.
-};
 
 // StringIndex is built once (Add, then Build) and immutable afterwards.
 class StringIndex {
@@ -43,6 +37,19 @@ class StringIndex {
   Status Build(const PatternStore& patterns);
   bool empty() const { return empty_; }
 
+  // Plan says what Build made of the matchers.
+  struct Plan {
+    size_t literals = 0;
+    size_t borders = 0;
+    size_t templates = 0;
+    size_t prefixes = 0;
+    size_t suffixes = 0;
+    size_t patterns_by_prefix = 0;
+    FloatingIndex::Plan floating;
+    void Add(const Plan& other);
+  };
+  const Plan& plan() const { return plan_; }
+
   // ForEach calls emit(payload) for each filed payload whose matcher matches; a payload may come
   // more than once. emit returns false to stop.
   template <class Emit>
@@ -51,56 +58,47 @@ class StringIndex {
     if (empty_) {
       return;
     }
-    if (value.starts_with(stem_) &&
-        !Walk(stem_node_, value, stem_.size(), patterns, scratch, emit)) {
-      return;
+    if (value.starts_with(stem_)) {
+      Place place{.hash = stem_hash_, .at = stem_.size(), .depth = stem_depth_};
+      if (stem_entry_ != 0 && !GoOn(EntryAt(stem_entry_), place, value, patterns, scratch, emit)) {
+        return;
+      }
+      if (!Walk(place, value, patterns, scratch, emit)) {
+        return;
+      }
     }
     Suffixes(value, emit);
   }
 
  private:
-  struct Range {
-    uint32_t begin = 0;
-    uint32_t end = 0;
-  };
-  struct Node {
-    Range exact;            // The value ends here.
-    Range below;            // The value ends here or goes on after a border.
-    Range partial_sizes;    // Sizes of the remainders to look up, ascending.
-    uint32_t wildcard = 0;  // The child for any non-empty segment; 0: none.
-    bool has_children = false;
-  };
-  struct Edge {
-    uint64_t hash = 0;
-    uint32_t parent = 0;
-    uint32_t child = 0;  // 0: an empty place.
-    uint32_t text_at = 0;
+  enum class Kind : uint8_t { kNode, kPartial, kSuffix };
+
+  // Entry is the head of a run of words_. Behind it: `exact` payloads, `below` payloads, then for a
+  // node its `sizes`, for a partial its `sizes` candidates (pattern, count, payloads), then text:
+  // what follows the stem, or a suffix.
+  struct Entry {
+    Kind kind = Kind::kNode;
+    uint8_t has_wildcard = 0;      // A template goes on with any segment.
+    uint8_t through_wildcard = 0;  // `text` is a template.
+    uint8_t unused = 0;
+    uint32_t exact = 0;     // The value ends here; of a partial or suffix: all its payloads.
+    uint32_t below = 0;     // The value ends here or goes on after a border.
+    uint32_t sizes = 0;     // Sizes of the remainders to look up, ascending; or candidates.
+    uint32_t floating = 0;  // Of a partial: one more than a number in floating_.
+    uint32_t text_at = 0;   // In words from the head.
     uint32_t text_size = 0;
   };
-  struct Candidate {
-    uint32_t pattern = 0;
-    Range payloads;
-  };
-  struct Partial {
+  static constexpr size_t kHeadWords = sizeof(Entry) / sizeof(uint32_t);
+  struct Slot {
     uint64_t hash = 0;
-    uint32_t node = 0;
-    uint32_t text_at = 0;
-    uint32_t text_size = 0;
-    bool used = false;
-    Range prefixes;
-    Range candidates;
-    Range sets;
+    uint32_t entry = 0;  // In words_; 0: an empty place.
+    uint32_t first = 0;  // The entry's first payload.
   };
-  struct PatternSet {
-    std::unique_ptr<RE2::Set> set;
-    std::vector<Range> payloads;  // By the set's own numbers.
-  };
-  struct Suffix {
-    uint64_t hash = 0;
-    uint32_t text_at = 0;
-    uint32_t text_size = 0;
-    bool used = false;
-    Range payloads;
+  // Place is a border within the value.
+  struct Place {
+    uint64_t hash = 0;  // Of the segments before it.
+    size_t at = 0;
+    uint32_t depth = 0;
   };
 
   // What Add collects and Build freezes.
@@ -114,149 +112,169 @@ class StringIndex {
     std::vector<uint32_t> exact;
     std::vector<uint32_t> below;
     std::map<std::string, StagedPartial> partials;
+    bool HasContent() const {
+      return wildcard != 0 || !exact.empty() || !below.empty() || !partials.empty();
+    }
   };
   struct Staging {
     std::vector<StagedNode> nodes = std::vector<StagedNode>(1);
     std::map<std::string, std::vector<uint32_t>> suffixes;
   };
+  struct FrozenPlace;
+  class Freezer;
+
+  static constexpr uint64_t kRootHash = 0x1B873593CC9E2D51;
+  static constexpr uint64_t kWildcardHash = 0xA0761D6478BD642F;
+  static constexpr uint64_t kPartialHash = 0xE7037ED1A0B428DB;
+  static constexpr uint64_t kSuffixHash = 0x8EBC6AF09C88C6E3;
+  static constexpr uint32_t kDepthBits = 64;
 
   uint32_t StagedChild(uint32_t node, std::string_view segment);
   uint32_t StagedPath(std::string_view text);
   StagedPartial& StagedPrefix(std::string_view text);
   void AddTemplate(std::string_view text, uint32_t payload);
-  Range Freeze(const std::vector<uint32_t>& payloads);
-  uint32_t FreezeText(std::string_view text);
-  void FreezeEdges();
-  Status FreezePartials(const PatternStore& patterns);
-  Status FreezePatterns(const StagedPartial& staged, const PatternStore& patterns,
-                        Partial& partial);
-  void FreezeSuffixes();
-  void FindStem();
 
-  std::string_view Text(uint32_t at, uint32_t size) const { return {text_.data() + at, size}; }
-
-  template <class Emit>
-  bool EmitRange(Range range, Emit& emit) const {
-    for (uint32_t i = range.begin; i < range.end; ++i) {
-      if (!emit(payloads_[i])) {
-        return false;
-      }
-    }
-    return true;
+  const Entry& EntryAt(uint32_t at) const {
+    return *reinterpret_cast<const Entry*>(words_.data() + at);
+  }
+  static const uint32_t* Behind(const Entry& entry) {
+    return reinterpret_cast<const uint32_t*>(&entry) + kHeadWords;
+  }
+  static std::string_view TextOf(const Entry& entry) {
+    const auto* words = reinterpret_cast<const uint32_t*>(&entry) + entry.text_at;
+    return {reinterpret_cast<const char*>(words), entry.text_size};
   }
 
-  // The node was reached at a border and the value goes on at `at`.
-  template <class Emit>
-  bool Walk(uint32_t node_number, std::string_view value, size_t at, const PatternStore& patterns,
-            LookupScratch& scratch, Emit& emit) const {
-    for (;;) {
-      const Node& node = nodes_[node_number];
-      std::string_view rest = value.substr(at);
-      for (uint32_t i = node.partial_sizes.begin; i < node.partial_sizes.end; ++i) {
-        uint32_t size = partial_sizes_[i];
-        if (size > rest.size()) {
-          break;
-        }
-        if (!Partials(node_number, value, rest.substr(0, size), patterns, scratch, emit)) {
-          return false;
-        }
-      }
-      if (!node.has_children && node.wildcard == 0) {
-        return true;
-      }
-      size_t slash = rest.find('/');
-      std::string_view segment = rest.substr(0, slash);
-      bool last = slash == std::string_view::npos;
-      size_t next = at + segment.size() + 1;
-      uint32_t child = node.has_children ? FindChild(node_number, segment) : 0;
-      if (node.wildcard != 0 && !segment.empty()) {
-        if (!Enter(node.wildcard, last, emit) ||
-            (!last && !Walk(node.wildcard, value, next, patterns, scratch, emit))) {
-          return false;
-        }
-      }
-      if (child == 0) {
-        return true;
-      }
-      if (!Enter(child, last, emit)) {
-        return false;
-      }
-      if (last) {
-        return true;
-      }
-      node_number = child;
-      at = next;
-    }
-  }
-
-  template <class Emit>
-  bool Enter(uint32_t node_number, bool last, Emit& emit) const {
-    const Node& node = nodes_[node_number];
-    return EmitRange(node.below, emit) && (!last || EmitRange(node.exact, emit));
-  }
-
-  uint32_t FindChild(uint32_t parent, std::string_view segment) const {
-    uint64_t hash = HashBytes(parent, segment);
-    for (size_t at = hash & edge_mask_;; at = (at + 1) & edge_mask_) {
-      const Edge& edge = edges_[at];
-      if (edge.child == 0) {
-        return 0;
-      }
-      if (edge.hash == hash && edge.parent == parent &&
-          Text(edge.text_at, edge.text_size) == segment) {
-        return edge.child;
-      }
-    }
-  }
-
-  template <class Emit>
-  bool Partials(uint32_t node, std::string_view value, std::string_view literal,
-                const PatternStore& patterns, LookupScratch& scratch, Emit& emit) const {
-    uint64_t hash = HashBytes(node, literal);
-    for (size_t at = hash & partial_mask_;; at = (at + 1) & partial_mask_) {
-      const Partial& partial = partials_[at];
-      if (!partial.used) {
-        return true;
-      }
-      if (partial.hash != hash || partial.node != node ||
-          Text(partial.text_at, partial.text_size) != literal) {
+  // The entry of this hash and kind that `is_it` knows by its text, or null.
+  template <class IsIt, class Emit>
+  const Entry* Find(uint64_t hash, Kind kind, Emit& emit, IsIt is_it) const {
+    const Slot* slots = slots_.data();
+    for (size_t at = hash & mask_; slots[at].entry != 0; at = (at + 1) & mask_) {
+      if (slots[at].hash != hash) {
         continue;
       }
-      if (!EmitRange(partial.prefixes, emit)) {
-        return false;
+      if constexpr (requires { emit.Soon(uint32_t{}); }) {
+        emit.Soon(slots[at].first);
       }
-      for (uint32_t i = partial.candidates.begin; i < partial.candidates.end; ++i) {
-        const Candidate& candidate = candidates_[i];
-        if (patterns.Matches(candidate.pattern, value, scratch.memo) &&
-            !EmitRange(candidate.payloads, emit)) {
-          return false;
-        }
+      const Entry& entry = EntryAt(slots[at].entry);
+      if (entry.kind == kind && is_it(entry, TextOf(entry))) {
+        return &entry;
       }
-      for (uint32_t i = partial.sets.begin; i < partial.sets.end; ++i) {
-        if (!EmitSet(sets_[i], value, scratch, emit)) {
-          return false;
-        }
-      }
-      return true;
     }
+    return nullptr;
   }
 
-  // RE2::Set::Match returns false also when its automaton runs out of memory; a deny must not
-  // vanish with it.
   template <class Emit>
-  bool EmitSet(const PatternSet& set, std::string_view value, LookupScratch& scratch,
-               Emit& emit) const {
-    RE2::Set::ErrorInfo error{};
-    if (!set.set->Match(re2::StringPiece(value.data(), value.size()), &scratch.set_hits, &error)) {
-      scratch.fault = scratch.fault || error.kind != RE2::Set::kNoError;
-      return !scratch.fault;
-    }
-    for (int hit : scratch.set_hits) {
-      if (!EmitRange(set.payloads[static_cast<size_t>(hit)], emit)) {
+  static bool EmitAll(const uint32_t* payloads, uint32_t count, Emit& emit) {
+    for (uint32_t i = 0; i < count; ++i) {
+      if (!emit(payloads[i])) {
         return false;
       }
     }
     return true;
+  }
+
+  // Every border from `place` on: what ends or begins there.
+  template <class Emit>
+  bool Walk(Place place, std::string_view value, const PatternStore& patterns,
+            LookupScratch& scratch, Emit& emit) const {
+    for (; place.depth <= depth_max_; ++place.depth) {
+      size_t end = FindSlash(value, place.at);
+      place.hash = HashBytes(place.hash, value.substr(place.at, end - place.at));
+      if (!Enter(place, end, value, patterns, scratch, emit)) {
+        return false;
+      }
+      if (end == value.size()) {
+        break;
+      }
+      place.at = end + 1;
+    }
+    return true;
+  }
+
+  // `place.hash` is of the value up to `end`.
+  template <class Emit>
+  bool Enter(Place place, size_t end, std::string_view value, const PatternStore& patterns,
+             LookupScratch& scratch, Emit& emit) const {
+    if ((depths_ >> std::min(place.depth, kDepthBits - 1) & 1) == 0) {
+      return true;
+    }
+    std::string_view done = value.substr(stem_.size(), end - stem_.size());
+    const Entry* entry =
+        Find(place.hash, Kind::kNode, emit, [done](const Entry& found, std::string_view text) {
+          return found.through_wildcard != 0 ? MatchesTemplate(text, done) : text == done;
+        });
+    if (entry == nullptr) {
+      return true;
+    }
+    const uint32_t* payloads = Behind(*entry);
+    bool last = end == value.size();
+    if (!EmitAll(payloads + entry->exact, entry->below, emit)) {
+      return false;
+    }
+    if (last) {
+      return EmitAll(payloads, entry->exact, emit);
+    }
+    place.at = end + 1;
+    ++place.depth;
+    return GoOn(*entry, place, value, patterns, scratch, emit);
+  }
+
+  // The value goes on behind a border that `entry` is of.
+  template <class Emit>
+  bool GoOn(const Entry& entry, const Place& place, std::string_view value,
+            const PatternStore& patterns, LookupScratch& scratch, Emit& emit) const {
+    const uint32_t* sizes = Behind(entry) + entry.exact + entry.below;
+    for (uint32_t i = 0; i < entry.sizes; ++i) {
+      if (sizes[i] > value.size() - place.at) {
+        break;
+      }
+      if (!Partials(place, sizes[i], value, patterns, scratch, emit)) {
+        return false;
+      }
+    }
+    if (entry.has_wildcard == 0) {
+      return true;
+    }
+    size_t end = FindSlash(value, place.at);
+    if (end == place.at) {
+      return true;  // No segment at all.
+    }
+    Place through = place;
+    through.hash = Mix(place.hash ^ kWildcardHash, kWildcardHash);
+    if (!Enter(through, end, value, patterns, scratch, emit)) {
+      return false;
+    }
+    through.at = end + 1;
+    ++through.depth;
+    return end == value.size() || Walk(through, value, patterns, scratch, emit);
+  }
+
+  template <class Emit>
+  bool Partials(const Place& place, uint32_t size, std::string_view value,
+                const PatternStore& patterns, LookupScratch& scratch, Emit& emit) const {
+    uint64_t hash = HashBytes(place.hash ^ kPartialHash, value.substr(place.at, size));
+    std::string_view done = value.substr(stem_.size(), place.at + size - stem_.size());
+    const Entry* entry = Find(hash, Kind::kPartial, emit,
+                              [done](const Entry&, std::string_view text) { return text == done; });
+    if (entry == nullptr) {
+      return true;
+    }
+    const uint32_t* at = Behind(*entry);
+    if (!EmitAll(at, entry->exact, emit)) {
+      return false;
+    }
+    at += entry->exact;
+    for (uint32_t i = 0; i < entry->sizes; ++i) {
+      uint32_t pattern = at[0];
+      uint32_t count = at[1];
+      if (patterns.Matches(pattern, value, scratch.memo) && !EmitAll(at + 2, count, emit)) {
+        return false;
+      }
+      at += 2 + count;
+    }
+    return entry->floating == 0 ||
+           floating_[entry->floating - 1].ForEach(value, patterns, scratch, emit);
   }
 
   template <class Emit>
@@ -266,36 +284,48 @@ class StringIndex {
         return;
       }
       std::string_view literal = value.substr(value.size() - size);
-      uint64_t hash = HashBytes(0, literal);
-      for (size_t at = hash & suffix_mask_; suffixes_[at].used; at = (at + 1) & suffix_mask_) {
-        const Suffix& suffix = suffixes_[at];
-        if (suffix.hash == hash && Text(suffix.text_at, suffix.text_size) == literal) {
-          if (!EmitRange(suffix.payloads, emit)) {
-            return;
-          }
-          break;
-        }
+      const Entry* entry =
+          Find(HashBytes(kSuffixHash, literal), Kind::kSuffix, emit,
+               [literal](const Entry&, std::string_view text) { return text == literal; });
+      if (entry != nullptr && !EmitAll(Behind(*entry), entry->exact, emit)) {
+        return;
       }
     }
   }
 
+  // Where the segment that begins at `at` ends: eight bytes a step, because segments are short.
+  static size_t FindSlash(std::string_view value, size_t at) {
+    constexpr uint64_t kOnes = 0x0101010101010101;
+    const char* bytes = value.data();
+    size_t size = value.size();
+    for (; at + 8 <= size; at += 8) {
+      uint64_t word;
+      std::memcpy(&word, bytes + at, 8);
+      word ^= kOnes * '/';
+      if (uint64_t zero = (word - kOnes) & ~word & (kOnes << 7); zero != 0) {
+        return at + static_cast<size_t>(std::countr_zero(zero)) / 8;
+      }
+    }
+    while (at < size && bytes[at] != '/') {
+      ++at;
+    }
+    return at;
+  }
+
   bool empty_ = true;
   std::string stem_;  // Segments with which everything but suffixes begins; ends in '/' or empty.
-  uint32_t stem_node_ = 0;
-  std::unique_ptr<Staging> staging_ = std::make_unique<Staging>();
-  std::string text_;
-  std::vector<Node> nodes_;
-  std::vector<Edge> edges_;
-  size_t edge_mask_ = 0;
-  std::vector<uint32_t> partial_sizes_;
-  std::vector<Partial> partials_;
-  size_t partial_mask_ = 0;
-  std::vector<Candidate> candidates_;
-  std::vector<PatternSet> sets_;
+  uint64_t stem_hash_ = kRootHash;
+  uint32_t stem_depth_ = 0;
+  uint32_t stem_entry_ = 0;  // Of the border that the stem ends with, or 0.
+  uint32_t depth_max_ = 0;   // Of all entries; the first segment has depth 0.
+  uint64_t depths_ = 0;      // A bit for each depth that has an entry.
+  size_t mask_ = 0;
+  std::vector<Slot> slots_;
+  std::vector<uint32_t> words_;
   std::vector<uint32_t> suffix_sizes_;
-  std::vector<Suffix> suffixes_;
-  size_t suffix_mask_ = 0;
-  std::vector<uint32_t> payloads_;
+  std::vector<FloatingIndex> floating_;
+  Plan plan_;
+  std::unique_ptr<Staging> staging_ = std::make_unique<Staging>();
 };
 
 }  // namespace countersign::authz::engine

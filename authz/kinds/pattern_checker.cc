@@ -2,6 +2,7 @@
 #include <re2/re2.h>
 
 #include "authz/kinds/report.h"
+#include "authz/language/parse_pattern.h"
 
 namespace countersign::authz {
 namespace {
@@ -36,6 +37,8 @@ Status PatternChecker::Check(const std::string& pattern) {
   Status status;
   if (compiled.ok()) {
     cost_ += CostOf(compiled.ProgramSize());
+    // What RE2 would judge otherwise than it says, and what no proof could be made about.
+    status = language::ParsePattern(pattern, {}).status();
   } else {
     cost_ += kFailureCost;
     bool too_large = compiled.error_code() == RE2::ErrorPatternTooLarge;

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "authz/language/byte_classes.h"
+#include "authz/language/forgotten_case.h"
 #include "authz/language/pattern_reader.h"
 
 namespace countersign::authz::language {
@@ -43,10 +44,25 @@ class Parser {
       return 0;
     }
     std::vector<Id> choices;
+    std::vector<size_t> begins;
     do {
+      begins.push_back(reader_.at());
       choices.push_back(Sequence(depth));
     } while (!reader_.failed() && reader_.TakeIf("|"));
+    if (!reader_.failed() && choices.size() > 1) {
+      RefuseForgottenCase(choices, begins);
+    }
     return Combine(choices, &Expression::Alternate);
+  }
+
+  // What could differ between proof and judgement must not be there.
+  void RefuseForgottenCase(std::span<const Id> choices, std::span<const size_t> begins) {
+    if (auto found = FindForgottenLetter(out_, choices)) {
+      reader_.Fail(begins[found->choice],
+                   Concat("this alternative ends in '", std::string_view(&found->letter, 1),
+                          "' of either case and one before it in the lower case alone, where RE2 ",
+                          "forgets the upper case: put the one that ignores case first"));
+    }
   }
 
   Id Sequence(size_t depth) {

@@ -5,9 +5,10 @@
 // What RE2 20220601 refuses is refused here, and what it accepts is accepted, but for groups nested
 // deeper than LanguageLimits::pattern_depth_max. RE2's memory budget is not known here.
 //
-// One known difference: RE2 20220601 forgets the other case of a letter that ignores case where an
-// earlier alternative already holds the letter itself: it says that [a-z]|(?i:a) does not match
-// "A". Here it does, as it does in RE2 with the alternatives the other way round.
+// One class of patterns is refused though RE2 20220601 accepts it, because it does not match there
+// what it says: alternatives of which an earlier one ends in a lower-case letter alone and a later
+// one in that letter of either case, as in [a-z]|(?i:a), where RE2 does not match "A". With the
+// alternatives the other way round both mean the same.
 #pragma once
 
 #include <string_view>

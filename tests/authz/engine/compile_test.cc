@@ -125,37 +125,19 @@ TEST(CompileTest, AScratchOfAnotherPolicyIsAFaultAndADeny) {
   EXPECT_EQ((*two)->Decide(Get(), {}, scratch).effect, kDeny);
 }
 
-TEST(CompileTest, AnAutomatonWithoutMemoryForItsStatesIsRefusedAtLoad) {
-  std::vector<Rule> rules;
-  for (int i = 0; i < 40; ++i) {
-    rules.push_back(R(Concat("r", i), kDeny, Subject::kAnyone,
-                      {Path(Re2(Concat(".*/a", i, "b[^x]{30}(/.*)?")))}));
-  }
-  EngineLimits limits;
-  limits.pattern_set_memory_bytes = 100 << 10;
-  Status status = CompileStatus(OneSet(rules), limits);
-  EXPECT_NE(Message(status).find("pattern_set_memory_bytes"), std::string_view::npos) << status;
-  EXPECT_TRUE(CompileStatus(OneSet(rules)).ok());
-}
-
-TEST(CompileTest, WhatAnAutomatonCouldNotJudgeIsADenyWithEngineFault) {
+TEST(CompileTest, WhatABudgetCouldNotJudgeIsADenyWithEngineFault) {
   auto program = engine::CompileProgram(OneSet({R("all", kAllow, Subject::kAnyone)}), {});
   ASSERT_TRUE(program.ok());
   engine::ScratchState scratch;
   engine::Fit(scratch, **program);
   CanonicalRequest request = Get();
-  engine::ViewState view;
-  engine::BuildView(**program, request, scratch, view);
-  engine::NameConnection(**program, request, view);
-  EXPECT_EQ(engine::DecideOnView(**program, view, request, 0, scratch).effect, kAllow);
+  engine::BuildView(**program, request, scratch);
+  EXPECT_EQ(engine::DecideOnView(**program, scratch.view(), request, 0, scratch).effect, kAllow);
   scratch.lookup.fault = true;
-  Decision faulty = engine::DecideOnView(**program, view, request, 0, scratch);
+  Decision faulty = engine::DecideOnView(**program, scratch.view(), request, 0, scratch);
   EXPECT_EQ(faulty.effect, kDeny);
   EXPECT_EQ(faulty.reason, Reason::kEngineFault);
   EXPECT_TRUE(faulty.matched.empty());
-  // A view made while memory was short is not kept.
-  view.fault = true;
-  EXPECT_FALSE(engine::IsOf(view, **program, request));
 }
 
 TEST(CompileTest, TheDigestIsThatOfTheSetsWhateverTheirOrder) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "authz/engine/regex.h"
+#include "authz/engine/simple_program.h"
 
 namespace countersign::authz::engine {
 namespace {
@@ -111,12 +112,15 @@ TEST(SimplePatternTest, AgreesWithRe2OnDrawnPatternsAndTexts) {
     if (!re2.ok()) {
       continue;
     }
+    SimplePrograms programs;
+    std::optional<uint32_t> at = programs.Add(*simple);
+    ASSERT_TRUE(at.has_value()) << pattern;
     ++taken;
     std::vector<std::string> prefixes = simple->Prefixes();
     for (int t = 0; t < 40; ++t) {
       std::string text = drawer.Text();
       bool matches = Re2Matches(re2, text);
-      ASSERT_EQ(simple->Matches(text), matches)
+      ASSERT_EQ(programs.Matches(*at, text), matches)
           << Quoted(pattern) << " on " << Quoted(text) << " seed " << seed;
       matched += matches;
       if (matches) {
@@ -129,6 +133,19 @@ TEST(SimplePatternTest, AgreesWithRe2OnDrawnPatternsAndTexts) {
   }
   EXPECT_GT(taken, 2000);
   EXPECT_GT(matched, 2000);
+}
+
+TEST(SimpleProgramsTest, HoldWhatIsLongAndRefuseWhatDoesNotFit) {
+  SimplePrograms programs;
+  std::string literal(1000, 'x');
+  std::optional<uint32_t> at = programs.Add(*SimplePattern::Parse("a" + literal + "[0-9]{300}"));
+  ASSERT_TRUE(at.has_value());
+  EXPECT_TRUE(programs.Matches(*at, "a" + literal + std::string(300, '7')));
+  EXPECT_FALSE(programs.Matches(*at, "a" + literal + std::string(299, '7')));
+  EXPECT_FALSE(programs.Matches(*at, "a" + literal.substr(1) + std::string(300, '7')));
+  std::string choice = "(" + std::string(40'000, 'a') + "|" + std::string(40'000, 'b') + ")";
+  EXPECT_FALSE(programs.Add(*SimplePattern::Parse(choice)).has_value());
+  EXPECT_TRUE(programs.Matches(*programs.Add(*SimplePattern::Parse("(ab|cd)?e")), "cde"));
 }
 
 TEST(RequiredPrefixTest, EveryMatchBeginsWithIt) {

@@ -1,4 +1,4 @@
-#include "bench/policy_shape.h"
+#include "authz/bench/policy_shape.h"
 
 #include <re2/re2.h>
 
@@ -14,6 +14,7 @@ using authz::Matcher;
 
 namespace {
 
+constexpr size_t kFileBytes = 500'000;
 constexpr std::string_view kTenantPattern = "[a-z0-9-]{1,32}";
 
 Matcher Make(Matcher::Kind kind, std::string text) {
@@ -138,9 +139,17 @@ std::vector<std::pair<std::string, std::string>> Shape::Files() const {
     auto number = static_cast<size_t>(place - workloads.begin());
     if (place == workloads.end()) {
       workloads.push_back(rule.workload);
-      bodies.push_back(Concat("apiVersion: countersign.dev/v1alpha1\nkind: AccessPolicy\n",
-                              "metadata: { name: target-", number, " }\nspec:\n",
-                              "  appliesTo: { id: '", rule.workload, "' }\n  rules:\n"));
+      bodies.emplace_back();
+    }
+    // A file has a limit; a workload with more rules has several.
+    if (bodies[number].empty() || bodies[number].size() > kFileBytes) {
+      if (!bodies[number].empty()) {
+        files.emplace_back(Concat("bench/target-", number, "-before-", i, ".yaml"),
+                           std::move(bodies[number]));
+      }
+      bodies[number] = Concat("apiVersion: countersign.dev/v1alpha1\nkind: AccessPolicy\n",
+                              "metadata: { name: target-", number, "-from-", i, " }\nspec:\n",
+                              "  appliesTo: { id: '", rule.workload, "' }\n  rules:\n");
     }
     std::string& body = bodies[number];
     body +=

@@ -1,4 +1,4 @@
-// The policy and the traffic that policy_bench measures: a fixed seed, a stated shape.
+// The policy and the traffic that `policy bench` measures: a fixed seed, a stated shape.
 //
 // Callers 50% exact, 25% `under`, 25% pattern; paths 30% exact, 30% `under`, 20% template, 20%
 // pattern; 20% of the rules ask for a header; 10% are denies; 50 workloads. Of the requests, four
