@@ -46,6 +46,34 @@ TEST(PolicyCommandsTest, ShippedPoliciesCheckAndTestWell) {
   EXPECT_GE(Json(test)["cases"].size(), 100u);
 }
 
+TEST(PolicyCommandsTest, ThePlanSaysHowRulesAreFound) {
+  Result text = Countersign("policy check --plan policies");
+  EXPECT_EQ(text.exit_code, 0) << text.out;
+  EXPECT_THAT(text.out, HasSubstr("plan: "));
+  EXPECT_THAT(text.out, HasSubstr("path: "));
+  nlohmann::json plan = Json(Countersign("policy check --plan -o json policies"))["plan"];
+  EXPECT_GT(plan["rules"].get<int>(), 0) << plan;
+  EXPECT_FALSE(plan["fields"].empty());
+  EXPECT_TRUE(plan["re2"].empty()) << plan["re2"];
+  EXPECT_FALSE(Json(Countersign("policy check -o json policies")).contains("plan"));
+}
+
+TEST(PolicyCommandsTest, BenchPrintsOneObject) {
+  Result result = Countersign("policy bench --rules 100 -o json");
+  EXPECT_EQ(result.exit_code, 0) << result.out;
+  nlohmann::json figures = Json(result);
+  EXPECT_EQ(figures["rules"], 100);
+  for (const char* name : {"load_ms", "rss_mb"}) {
+    EXPECT_GE(figures[name].get<double>(), 0) << name;
+  }
+  double p50 = figures["p50_ns"].get<double>();
+  EXPECT_GT(p50, 0);
+  EXPECT_GE(figures["p99_ns"].get<double>(), p50);
+  EXPECT_GT(figures["kept_connection_p50_ns"].get<double>(), 0);
+  EXPECT_GT(figures["linear_re2_p50_ns"].get<double>(), p50);
+  EXPECT_NE(Countersign("policy bench --rules 0").exit_code, 0);
+}
+
 TEST(PolicyCommandsTest, FindingsEndWithOneAndMachinesReadThem) {
   TempDir dir;
   ASSERT_TRUE(WriteFileAtomically(dir.File("set.yaml"), "kind: [\nx: \"\n", 0600).ok());
