@@ -53,10 +53,10 @@ constexpr const char* kNames = R"sh(_countersign_names() {
 }
 )sh";
 
-// Reads the words before the cursor: `path` is the verb, `given` its arguments, `option` the option
-// whose value is being typed.
+// Reads the words before the cursor: `place` is the verb, `given` its arguments, `option` the
+// option whose value is being typed. (`path` would be PATH to zsh.)
 constexpr const char* kRead = R"sh(
-  local line="${COMP_LINE:0:$COMP_POINT}" command="" path="" option="" word verbs options choices=""
+  local line="${COMP_LINE:0:$COMP_POINT}" command="" place="" option="" word verbs options choices=""
   local server=() given=()
   local typed="${line##*[[:space:]]}"
   set -f
@@ -70,8 +70,8 @@ constexpr const char* kRead = R"sh(
       option="$word"
     elif [[ $word == --server-socket=* ]]; then
       server=("$word")
-    elif [[ $word != -* && ${#given[@]} -eq 0 && $paths == *" ${path:+$path/}$word "* ]]; then
-      path="${path:+$path/}$word"
+    elif [[ $word != -* && ${#given[@]} -eq 0 && $paths == *" ${place:+$place/}$word "* ]]; then
+      place="${place:+$place/}$word"
     elif [[ $word != -* ]]; then
       given+=("$word")
     fi
@@ -91,7 +91,7 @@ constexpr const char* kChoose = R"sh(
   if [[ -z $option && $typed == -* ]]; then
     choices="$options"
   elif [[ -z $option ]]; then
-    case "$path:${#given[@]}" in
+    case "$place:${#given[@]}" in
       get:0) choices="registrations services routes policysets bundles proxies agents" ;;
       delete:0) choices="registration service route policyset agent" ;;
       get:1 | delete:1) choices="$(_countersign_names "${given[0]}")" ;;
@@ -123,7 +123,7 @@ std::string Script(const CLI::App& app) {
   }
   return Concat(kNames, "_countersign() {\n  local kinds=\"", kinds, "\"\n  local paths=\"",
                 tables.paths, "\"\n  local valued=\"", tables.valued, "\"", kRead,
-                "  case \"$path\" in\n", tables.cases, "  esac", kChoose);
+                "  case \"$place\" in\n", tables.cases, "  esac", kChoose);
 }
 
 }  // namespace

@@ -277,7 +277,17 @@ TEST_F(AdminCommandsTest, WatchShowsChangesUntilItsReaderLeaves) {
   EXPECT_THAT(buffer.str(), StartsWith("registration/first\nregistration/second"));
 }
 
-// By the real script in a real bash, which asks this server.
+// What a shell does to ask a script for its choices: bash calls the function, and zsh's
+// bashcompinit does so in an emulation of sh.
+std::pair<std::string, std::string> Completing(const std::string& shell) {
+  if (shell == "bash") {
+    return {"", "_countersign"};
+  }
+  return {"autoload -Uz compinit && compinit -D -u\n",
+          "ask() { emulate -L sh; setopt kshglob noshglob braceexpand; _countersign; }\nask"};
+}
+
+// By the real script in a real shell, which asks this server.
 TEST_F(AdminCommandsTest, CompletionOffersTheNamesThatTheServerHas) {
   Apply(RegistrationYaml("web") + RegistrationYaml("orders") + SetYaml("shop", "/orders/**"));
   for (const auto& [words, offered] :
@@ -286,23 +296,27 @@ TEST_F(AdminCommandsTest, CompletionOffersTheNamesThatTheServerHas) {
                                                         {"delete registration o", "orders\n"},
                                                         {"history ", "shop\n"},
                                                         {"get nonsense ", "\n"}}) {
-    std::string command = COUNTERSIGN_BIN_DIR "/countersign";
-    std::string script = folder_.File("complete.sh");
-    ASSERT_TRUE(WriteFileAtomically(script,
-                                    Concat("source <(", command, " completion bash)\nCOMP_LINE='",
-                                           command, " --server-socket ", socket_, " ", words,
-                                           "'\nCOMP_POINT=${#COMP_LINE}\n_countersign\n",
-                                           "printf '%s\\n' \"${COMPREPLY[@]}\"\n"),
-                                    0600)
-                    .ok());
-    FILE* pipe = ::popen(Concat("bash -eu ", script, " 2>&1").c_str(), "r");
-    ASSERT_NE(pipe, nullptr);
-    std::string out;
-    for (int c = std::fgetc(pipe); c != EOF; c = std::fgetc(pipe)) {
-      out += static_cast<char>(c);
+    for (const std::string shell : {"bash", "zsh"}) {
+      auto [before, ask] = Completing(shell);
+      std::string command = COUNTERSIGN_BIN_DIR "/countersign";
+      std::string script = folder_.File("complete.sh");
+      ASSERT_TRUE(WriteFileAtomically(script,
+                                      Concat(before, "source <(", command, " completion ", shell,
+                                             ")\nCOMP_LINE='", command, " --server-socket ",
+                                             socket_, " ", words, "'\nCOMP_POINT=${#COMP_LINE}\n",
+                                             ask, "\nprintf '%s\\n' \"${COMPREPLY[@]}\"\n"),
+                                      0600)
+                      .ok());
+      FILE* pipe =
+          ::popen(Concat(shell == "bash" ? "bash -eu " : "zsh -f ", script, " 2>&1").c_str(), "r");
+      ASSERT_NE(pipe, nullptr);
+      std::string out;
+      for (int c = std::fgetc(pipe); c != EOF; c = std::fgetc(pipe)) {
+        out += static_cast<char>(c);
+      }
+      EXPECT_EQ(::pclose(pipe), 0) << shell;
+      EXPECT_EQ(out, offered) << shell << ": " << words;
     }
-    EXPECT_EQ(::pclose(pipe), 0);
-    EXPECT_EQ(out, offered) << words;
   }
 }
 

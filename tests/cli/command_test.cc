@@ -131,15 +131,20 @@ TEST(CommandTest, EveryVerbHasAnExampleInItsHelp) {
   }
 }
 
-// What bash would offer at the end of a line, one word a line.
-std::string Offered(const std::string& line) {
-  std::string script =
-      Concat("source <(", COUNTERSIGN_BIN_DIR, "/countersign completion bash); ", "COMP_LINE='",
-             line, "'; COMP_POINT=${#COMP_LINE}; ",
-             "COMP_WORDBREAKS=' :'; _countersign; printf '%s\\n' \"${COMPREPLY[@]}\"");
-  FILE* pipe = ::popen(
-      Concat("bash -euc '", std::regex_replace(script, std::regex("'"), "'\\''"), "' 2>&1").c_str(),
-      "r");
+// What a shell would offer at the end of a line, one word a line. zsh's bashcompinit calls the
+// function in an emulation of sh.
+std::string Offered(const std::string& shell, const std::string& line) {
+  bool zsh = shell == "zsh";
+  std::string script = Concat(
+      zsh ? "autoload -Uz compinit && compinit -D -u; " : "", "source <(", COUNTERSIGN_BIN_DIR,
+      "/countersign completion ", shell, "); ask() { ",
+      zsh ? "emulate -L sh; setopt kshglob noshglob braceexpand; " : "COMP_WORDBREAKS=' :'; ",
+      "_countersign; }; COMP_LINE='", line,
+      "'; COMP_POINT=${#COMP_LINE}; ask; printf '%s\\n' \"${COMPREPLY[@]}\"");
+  FILE* pipe = ::popen(Concat(zsh ? "zsh -fc '" : "bash -euc '",
+                              std::regex_replace(script, std::regex("'"), "'\\''"), "' 2>&1")
+                           .c_str(),
+                       "r");
   CHECK(pipe != nullptr);
   std::string out;
   for (int c = std::fgetc(pipe); c != EOF; c = std::fgetc(pipe)) {
@@ -151,6 +156,7 @@ std::string Offered(const std::string& line) {
 
 TEST(CommandTest, CompletionOffersVerbsOptionsAndKinds) {
   EXPECT_EQ(Countersign("completion bash | bash -n").exit_code, 0);
+  EXPECT_EQ(Countersign("completion zsh | zsh -n").exit_code, 0);
   const std::pair<const char*, const char*> kRows[] = {
       {"countersign ge", "get\n"},
       {"countersign de", "delete\ndev\n"},
@@ -171,7 +177,8 @@ TEST(CommandTest, CompletionOffersVerbsOptionsAndKinds) {
       {"countersign --server-socket /nonexistent get registrations ", "\n"},
   };
   for (const auto& [line, offered] : kRows) {
-    EXPECT_EQ(Offered(line), offered) << line;
+    EXPECT_EQ(Offered("bash", line), offered) << line;
+    EXPECT_EQ(Offered("zsh", line), offered) << line;
   }
 }
 
