@@ -7,6 +7,7 @@
 #include <map>
 #include <mutex>
 #include <random>
+#include <thread>
 
 #include "identity/server/sqlite_store.h"
 #include "identity/server/store.h"
@@ -175,6 +176,46 @@ TEST_P(StoreConformanceTest, TransactionOverALimitChangesNothing) {
   std::vector<Operation> unnamed = {Operation::Put("", "1")};
   EXPECT_EQ(store_->Txn({}, unnamed, {}).status().code(), StatusCode::kInvalidArgument);
   EXPECT_EQ(*store_->CurrentRevision(), (Revision{1, 1}));
+}
+
+TEST_P(StoreConformanceTest, AKeyHasAtMostItsLimitInComparisonsAndOperations) {
+  const std::string longest(StoreLimits::kKeyBytesMax, 'k');
+  EXPECT_TRUE(Do({{longest, {}}}, {Operation::Put(longest, "1")}).succeeded);
+  EXPECT_EQ(Value(longest), "1");
+  const std::string longer = longest + "k";
+  for (const Operation& operation :
+       {Operation::Put(longer, "1"), Operation::Get(longer), Operation::Delete(longer)}) {
+    auto refused = store_->Txn({}, std::span(&operation, 1), {});
+    EXPECT_EQ(refused.status().code(), StatusCode::kInvalidArgument);
+    EXPECT_EQ(store_->Txn({}, {}, std::span(&operation, 1)).status().code(),
+              StatusCode::kInvalidArgument);
+  }
+  const Compare compare{longer, {}};
+  EXPECT_EQ(store_->Txn(std::span(&compare, 1), {}, {}).status().code(),
+            StatusCode::kInvalidArgument);
+  EXPECT_EQ(*store_->CurrentRevision(), (Revision{1, 1}));
+}
+
+TEST_P(StoreConformanceTest, OfTwoThreadsThatCompareAndSwapNoneOverwritesTheOther) {
+  constexpr int kEach = 60;
+  Put("count", "0");
+  auto count_up = [&] {
+    for (int done = 0; done < kEach;) {
+      auto entry = store_->Get("count");
+      ASSERT_TRUE(entry.ok() && entry->has_value());
+      const Compare unchanged{"count", (*entry)->modified};
+      const Operation next = Operation::Put("count", Concat(std::stoi((*entry)->value) + 1));
+      auto swapped = store_->Txn(std::span(&unchanged, 1), std::span(&next, 1), {});
+      ASSERT_TRUE(swapped.ok()) << swapped.status();
+      done += swapped->succeeded ? 1 : 0;
+    }
+  };
+  std::thread one(count_up);
+  std::thread other(count_up);
+  one.join();
+  other.join();
+  EXPECT_EQ(Value("count"), Concat(2 * kEach));
+  EXPECT_EQ(*store_->CurrentRevision(), (Revision{1, 1 + 2 * kEach}));
 }
 
 TEST_P(StoreConformanceTest, WatcherGetsHistoryThenChangesWithoutAGap) {
