@@ -110,8 +110,14 @@ TEST_F(NodeLogTest, AdoptsWholeRecordsBeyondTheSignedSizeAndCutsATornOne) {
   }
   std::string torn = FramedEntry(301);
   AppendTo("tile/entries/001.p/44", FramedEntry(300) + torn.substr(0, torn.size() / 2));
+  testing::internal::CaptureStderr();
   auto log = Open();
+  const std::string said = testing::internal::GetCapturedStderr();
   ASSERT_NE(log, nullptr);
+  EXPECT_THAT(said, HasSubstr(Concat("audit log recovered folder=\"", folder_,
+                                     "\" what=\"signed size 300; adopted 1 whole records that lay "
+                                     "beyond it; cut off ",
+                                     torn.size() / 2, " torn bytes\"")));
   EXPECT_EQ(log->size(), 302U) << "the adopted record and the recovery record";
   EXPECT_FALSE(log->Append({kRing, 301}, "the adopted one"));
   EXPECT_TRUE(log->Append({kRing, 302}, EncodeToString(GapRecord{})));
@@ -152,6 +158,10 @@ TEST_F(NodeLogTest, EveryLengthOfTornTailIsRecovered) {
     auto log = Open();
     ASSERT_NE(log, nullptr) << length;
     log.reset();
+    // The auditor reads in the log itself what was lost.
+    EXPECT_THAT(Read(BundleName(kEntriesLevel, 0)),
+                HasSubstr(Concat("adopted 0 whole records that lay beyond it; cut off ", length,
+                                 " torn bytes")));
     VerifyReport report = Verify();
     ASSERT_TRUE(report.good()) << length << ": " << report.findings.front();
     EXPECT_EQ(report.decisions, 3U);
