@@ -82,9 +82,11 @@ Status Issuer::CheckClock() const {
   }
   WallTime now = clock_.Now();
   if (std::chrono::abs(moved) > IssuerLimits::kClockJump) {
-    LogWarning("the wall clock jumped; SVIDs may expire early or late",
-               {{"now", FormatTime(now)},
-                {"by_ms", std::chrono::duration_cast<std::chrono::milliseconds>(moved).count()}});
+    LogWarning(
+        "the wall clock jumped; SVIDs may expire early or late; if it is wrong now, set "
+        "the clock (countersign doctor says whether anybody keeps it)",
+        {{"now", FormatTime(now)},
+         {"by_ms", std::chrono::duration_cast<std::chrono::milliseconds>(moved).count()}});
   }
   if (now < authority_.not_before()) {
     return FailedPrecondition("nothing is signed: the wall clock says ", FormatTime(now),
