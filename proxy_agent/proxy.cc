@@ -59,9 +59,14 @@ Proxy::Proxy(InstanceOptions options, const Clock& clock,
 Proxy::~Proxy() { Stop(); }
 
 void Proxy::Stop() {
-  // The rings stay with the agent until the last completion is written.
+  // The rings stay with the agent until the last completion is written. All workers at once: each
+  // waits up to the linger deadline for what is under way, and must not take new work meanwhile.
+  std::vector<std::thread> stops;
   for (const std::unique_ptr<Worker>& worker : workers_) {
-    worker->Stop();
+    stops.emplace_back([&worker] { worker->Stop(); });
+  }
+  for (std::thread& stop : stops) {
+    stop.join();
   }
   resolver_.Stop();
   {

@@ -64,8 +64,8 @@ void UpstreamPool::Put(UpstreamConnection& connection) {
     worker_.metrics().Reached(Limit::kPoolIdle);
     return connection.Close();
   }
-  if (!connection.Fresh()) {
-    return connection.Close();
+  if (!connection.Fresh() || worker_.stopping()) {
+    return connection.Close();  // A stopping worker ends as soon as its work is done.
   }
   connection.deadline_.Set(worker_.loop().now() + worker_.limits().pool_idle_deadline);
   list.push_back(&connection);
