@@ -274,6 +274,43 @@ TEST_F(SvidCommandsTest, WriteFollowsEachRotationWithOneSignal) {
   written(*fourth);
 }
 
+TEST_F(SvidCommandsTest, WatchPrintsATableForEachRotation) {
+  api_.Push(Message(*web_, ca_));
+  auto program = ChildProcess::Start({COUNTERSIGN_BIN_DIR "/countersign", "--agent-socket",
+                                      context_.agent_socket, "svid", "watch"},
+                                     folder_.File("log"));
+  ASSERT_NE(program, nullptr);
+  ASSERT_TRUE(program->WaitForLog(web_->serial(), std::chrono::seconds(20))) << program->Log();
+  EXPECT_EQ(program->Log().find("SPIFFE ID"), program->Log().rfind("SPIFFE ID"));
+  std::shared_ptr<const X509Svid> second = ca_.Svid("/web");
+  api_.Push(Message(*second, ca_));
+  ASSERT_TRUE(program->WaitForLog(second->serial(), std::chrono::seconds(20))) << program->Log();
+  const std::string log = program->Log();
+  const size_t table = log.rfind("SPIFFE ID");
+  EXPECT_LT(log.find(web_->serial()), table);
+  EXPECT_LT(table, log.find(second->serial()));
+  EXPECT_EQ(log.find(web_->serial(), table), std::string::npos) << "the second table is of now";
+}
+
+TEST_F(SvidCommandsTest, WatchAsJsonPrintsOneListForEachRotationAndNoKey) {
+  api_.Push(Message(*web_, ca_));
+  auto program = ChildProcess::Start({COUNTERSIGN_BIN_DIR "/countersign", "--agent-socket",
+                                      context_.agent_socket, "svid", "watch", "-o", "json"},
+                                     folder_.File("log"));
+  ASSERT_NE(program, nullptr);
+  ASSERT_TRUE(program->WaitForLog("\n]\n", std::chrono::seconds(20))) << program->Log();
+  const nlohmann::json first = nlohmann::json::parse(program->Log(), nullptr, false);
+  ASSERT_EQ(first.size(), 1u) << program->Log();
+  EXPECT_EQ(first[0]["serial"], web_->serial());
+  const size_t length = program->Log().size();
+  std::shared_ptr<const X509Svid> second = ca_.Svid("/web");
+  api_.Push(Message(*second, ca_));
+  ASSERT_TRUE(program->WaitForLog("\n]\n[", std::chrono::seconds(20))) << program->Log();
+  ASSERT_TRUE(program->WaitForLog(second->serial(), std::chrono::seconds(20)));
+  EXPECT_EQ(program->Log().find("PRIVATE"), std::string::npos);
+  EXPECT_EQ(program->Log().find(web_->serial(), length), std::string::npos);
+}
+
 TEST(SvidFilesTest, NobodyElseIsEverSignalled) {
   TempDir folder;
   std::string path = folder.File("pid");
