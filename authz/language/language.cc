@@ -131,6 +131,29 @@ class Product {
   std::unordered_map<uint64_t, uint32_t> numbers_;
 };
 
+// What can be reached, numbered as Minimize numbers: in the order in which a search finds it.
+Dfa Reached(const Dfa& dfa) {
+  size_t width = dfa.classes.size();
+  std::vector<uint32_t> number(dfa.states(), UINT32_MAX);
+  std::vector<uint32_t> order = {0};
+  number[0] = 0;
+  Dfa reached;
+  reached.classes = dfa.classes;
+  reached.next.reserve(dfa.next.size());
+  for (size_t at = 0; at < order.size(); ++at) {
+    reached.accepts.push_back(dfa.accepts[order[at]]);
+    for (size_t i = 0; i < width; ++i) {
+      uint32_t to = dfa.next[order[at] * width + i];
+      if (number[to] == UINT32_MAX) {
+        number[to] = static_cast<uint32_t>(order.size());
+        order.push_back(to);
+      }
+      reached.next.push_back(number[to]);
+    }
+  }
+  return reached;
+}
+
 constexpr uint8_t kInBoth = 0b1000;
 constexpr uint8_t kInAOnly = 0b0100;
 constexpr uint8_t kInBOnly = 0b0010;
@@ -146,21 +169,40 @@ StatusOr<Language> Combine(const Language& a, const Language& b, uint8_t truth,
 Language Language::Nothing() { return Language(OneState(0)); }
 Language Language::Everything() { return Language(OneState(1)); }
 
-Language Language::Literal(std::string_view text) {
-  // Its automaton by hand: one state a byte, one at the end, and one for everything else.
-  Dfa dfa;
+Language Language::Literal(std::string_view text) { return Beginning(text, Rest::kNothing); }
+
+// Its automaton by hand, minimal as it is: one state a byte and one at the end, one for everything
+// else, and one for everything behind. Most matchers are of this kind, so it has to be quick.
+Language Language::Beginning(std::string_view text, Rest rest) {
+  std::array<uint32_t, 256> labels = {};
   for (char c : text) {
-    dfa.classes.Split(ByteSet::Of(static_cast<uint8_t>(c)));
+    labels[static_cast<uint8_t>(c)] = static_cast<uint32_t>(static_cast<uint8_t>(c)) + 1;
   }
+  if (rest == Rest::kNothingOrSlash) {
+    labels['/'] = '/' + 1;
+  }
+  Dfa dfa;
+  dfa.classes = ByteClasses::FromLabels(labels);
   size_t width = dfa.classes.size();
-  auto dead = static_cast<uint32_t>(text.size() + 1);
-  dfa.next.assign((text.size() + 2) * width, dead);
-  dfa.accepts.assign(text.size() + 2, 0);
-  dfa.accepts[text.size()] = 1;
-  for (size_t i = 0; i < text.size(); ++i) {
-    dfa.next[i * width + dfa.classes[static_cast<uint8_t>(text[i])]] = static_cast<uint32_t>(i + 1);
+  auto end = static_cast<uint32_t>(text.size());
+  uint32_t dead = end + 1;
+  uint32_t behind = end + 2;
+  dfa.next.assign((end + 3) * width, dead);
+  dfa.accepts.assign(end + 3, 0);
+  for (uint32_t i = 0; i < end; ++i) {
+    dfa.next[i * width + dfa.classes[static_cast<uint8_t>(text[i])]] = i + 1;
   }
-  return Language(Minimize(dfa));
+  dfa.accepts[end] = dfa.accepts[behind] = 1;
+  for (size_t i = 0; i < width; ++i) {
+    dfa.next[behind * width + i] = behind;
+    if (rest == Rest::kAnything) {
+      dfa.next[end * width + i] = end;
+    }
+  }
+  if (rest == Rest::kNothingOrSlash) {
+    dfa.next[end * width + dfa.classes['/']] = behind;
+  }
+  return Language(Reached(dfa));
 }
 
 StatusOr<Language> Language::FromExpression(const Expression& expression,
@@ -179,27 +221,7 @@ StatusOr<Language> Language::FromPattern(std::string_view pattern, const Languag
   return language;
 }
 
-Language Language::FromDfa(const Dfa& dfa) {
-  // Minimize takes only what can be reached.
-  size_t width = dfa.classes.size();
-  std::vector<uint32_t> number(dfa.states(), UINT32_MAX);
-  std::vector<uint32_t> order = {0};
-  number[0] = 0;
-  Dfa reached;
-  reached.classes = dfa.classes;
-  for (size_t at = 0; at < order.size(); ++at) {
-    reached.accepts.push_back(dfa.accepts[order[at]]);
-    for (size_t i = 0; i < width; ++i) {
-      uint32_t to = dfa.next[order[at] * width + i];
-      if (number[to] == UINT32_MAX) {
-        number[to] = static_cast<uint32_t>(order.size());
-        order.push_back(to);
-      }
-      reached.next.push_back(number[to]);
-    }
-  }
-  return Language(Minimize(reached));
-}
+Language Language::FromDfa(const Dfa& dfa) { return Language(Minimize(Reached(dfa))); }
 
 uint64_t Language::Hash() const {
   uint64_t hash = dfa_.states();

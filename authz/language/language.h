@@ -32,6 +32,9 @@ class Language {
 
   // FromDfa takes any complete automaton.
   static Language FromDfa(const Dfa& dfa);
+  // Beginning is `text` alone, or `text` and then what `rest` says.
+  enum class Rest : uint8_t { kNothing, kAnything, kNothingOrSlash };
+  static Language Beginning(std::string_view text, Rest rest);
 
   bool Matches(std::string_view text) const { return dfa_.Matches(text); }
   bool IsNothing() const { return dfa_.states() == 1 && dfa_.accepts[0] == 0; }

@@ -8,16 +8,6 @@ namespace {
 
 using Id = Expression::Id;
 
-// X itself, or X and a '/' and anything; at a border by itself if X ends with '/'.
-Id Under(std::string_view border, Expression& out) {
-  Id any = out.AnyText();
-  Id below = border.ends_with('/') ? any : out.Concat({out.Literal("/"), any});
-  if (!border.ends_with('/')) {
-    below = out.Repeat(below, {.least = 0, .most = 1});
-  }
-  return out.Concat({out.Literal(border), below});
-}
-
 // Segments are compared between slashes: "{x}" is one that is not empty, a final "**" everything.
 Id Template(std::string_view text, Expression& out) {
   std::vector<Id> parts;
@@ -59,11 +49,12 @@ StatusOr<Language> LanguageOf(const Matcher& matcher, const LanguageLimits& limi
     case Matcher::Kind::kAbsent:
       return Language::Nothing();
     case Matcher::Kind::kUnder:
-      Under(matcher.text, expression);
-      break;
+      // X itself, or X and a '/' and anything; at a border by itself if X ends with '/'.
+      return Language::Beginning(matcher.text, matcher.text.ends_with('/')
+                                                   ? Language::Rest::kAnything
+                                                   : Language::Rest::kNothingOrSlash);
     case Matcher::Kind::kPrefix:
-      expression.Concat({expression.Literal(matcher.text), expression.AnyText()});
-      break;
+      return Language::Beginning(matcher.text, Language::Rest::kAnything);
     case Matcher::Kind::kSuffix:
       expression.Concat({expression.AnyText(), expression.Literal(matcher.text)});
       break;
