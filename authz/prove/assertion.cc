@@ -42,14 +42,6 @@ StatusOr<std::unique_ptr<AssertionChecker>> AssertionChecker::Create(PolicySets 
   return checker;
 }
 
-StatusOr<Judge*> AssertionChecker::TheJudge() {
-  if (!judge_) {
-    ASSIGN_OR_RETURN(Judge judge, Judge::Create(sets_, options_.now));
-    judge_.emplace(std::move(judge));
-  }
-  return &*judge_;
-}
-
 Status AssertionChecker::Prove(const PolicySet& set, const PolicyAssertion& assertion,
                                AssertionResult& result) {
   space_.BeginQuestion();
@@ -78,8 +70,8 @@ Status AssertionChecker::Prove(const PolicySet& set, const PolicyAssertion& asse
   ASSIGN_OR_RETURN(Witness witness, MakeWitness(region, space_, values));
   found.request = std::move(witness.request);
   found.replayable = witness.replayable;
-  ASSIGN_OR_RETURN(Judge * judge, TheJudge());
-  found.judgement = judge->Decide(found.request);
+  ASSIGN_OR_RETURN(Judge judge, Judge::Create(sets_, {&found.request.workload, 1}, options_.now));
+  found.judgement = judge.Decide(found.request);
   if (found.judgement.allowed() != (assertion.form != Form::kAlways)) {
     return Internal("the engine contradicts the proof at ", RequestText(found.request),
                     ": please report it");

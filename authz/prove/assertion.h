@@ -48,14 +48,12 @@ class AssertionChecker {
   AssertionChecker(PolicySets sets, const ProveOptions& options)
       : options_(options), sets_(std::move(sets)), space_(options.limits, options.relaxations) {}
   Status Prove(const PolicySet& set, const PolicyAssertion& assertion, AssertionResult& result);
-  StatusOr<Judge*> TheJudge();
 
   const ProveOptions options_;
   const PolicySets sets_;
   Space space_;
   Items http_;
   Items tcp_;
-  std::optional<Judge> judge_;  // Made for the first witness.
 };
 
 // CheckAssertions is Create and CheckAll; without assertions it does nothing.

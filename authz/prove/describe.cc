@@ -5,6 +5,9 @@
 
 namespace countersign::authz::prove {
 
+// Longer lists are not read.
+constexpr size_t kMatchersNamed = 32;
+
 std::string DescribeMatcher(const Matcher& matcher) {
   switch (matcher.kind) {
     case Matcher::Kind::kExact:
@@ -33,7 +36,11 @@ std::string DescribeMatcher(const Matcher& matcher) {
 std::string DescribeCondition(const Condition& condition) {
   std::string text = condition.field == Field::kTrustDomain ? "in trust domain " : "";
   bool first = true;
-  for (const Matcher& matcher : condition.any_of) {
+  for (size_t i = 0; i < condition.any_of.size(); ++i) {
+    const Matcher& matcher = condition.any_of[i];
+    if (i == kMatchersNamed) {
+      return Concat(text, " or one of ", condition.any_of.size() - i, " others");
+    }
     if (matcher.kind == Matcher::Kind::kAbsent && condition.any_of.size() > 1) {
       continue;  // No value is meant by it.
     }

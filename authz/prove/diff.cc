@@ -109,8 +109,12 @@ StatusOr<DiffReport> DiffPolicies(const PolicySets& before, const PolicySets& af
   if (report.same()) {
     return report;
   }
-  ASSIGN_OR_RETURN(Judge old_judge, Judge::Create(before, options.now));
-  ASSIGN_OR_RETURN(Judge new_judge, Judge::Create(after, options.now));
+  std::vector<std::string> callees;
+  for (const Change& change : report.changes) {
+    callees.push_back(change.request.workload);
+  }
+  ASSIGN_OR_RETURN(Judge old_judge, Judge::Create(before, callees, options.now));
+  ASSIGN_OR_RETURN(Judge new_judge, Judge::Create(after, callees, options.now));
   for (Change& change : report.changes) {
     change.before = old_judge.Decide(change.request);
     change.after = new_judge.Decide(change.request);

@@ -281,7 +281,7 @@ StatusOr<uint32_t> Explorer::ExploreValues(const State& state, uint32_t number) 
   level.number = number;
   level.axis = space_.coordinate(order_[number]).axis;
   RETURN_IF_ERROR(Gather(state, level));
-  RETURN_IF_ERROR(Cut(level));
+  RETURN_IF_ERROR(Cut(state, level));
   bool with_domains = number <= kCallerLevel && AsksForMesh(state);
   RETURN_IF_ERROR(GroupClasses(level, with_domains));
   if (MayBeAbsent(level.axis)) {

@@ -94,7 +94,9 @@ class Explorer {
     Numbers free;       // Parts that ask nothing here.
     Numbers asking;     // Parts that do.
     Numbers languages;  // The Space's, ascending.
-    Numbers many;       // Those of predicates over several values.
+    // Parts that stand for several by the union of their languages.
+    std::map<uint32_t, uint32_t> joined;
+    Numbers many;  // Those of predicates over several values.
     language::Partition* partition = nullptr;
     std::map<std::pair<Numbers, uint32_t>, size_t> group_numbers;
     std::vector<Group> groups;
@@ -112,7 +114,9 @@ class Explorer {
   StatusOr<uint32_t> ExploreValues(const State& state, uint32_t level);
   Status Gather(const State& state, Level& level);
   bool Focus(const State& state, Level& level, Numbers& focus) const;
-  Status Cut(Level& level);
+  Status Cut(const State& state, Level& level);
+  bool JoinLast(const State& state, Level& level);
+  Numbers LanguagesAsked(const Level& level, uint32_t part) const;
   Status GroupClasses(Level& level, bool with_domains);
   void GroupAbsent(Level& level);
   Status GroupRepeated(Level& level);

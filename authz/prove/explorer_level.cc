@@ -22,8 +22,11 @@ void SortUnique(std::vector<uint32_t>& numbers) {
 
 }  // namespace
 
-// The languages that the items of the focus ask for here; false if one of them asks for nothing.
+// The languages that the items of the focus ask for here; false if one of them takes every value.
 bool Explorer::Focus(const State& state, Level& level, Numbers& focus) const {
+  if (question_.in_focus(state.yes)) {
+    return false;  // An item of the focus matches already, whatever stands here.
+  }
   for (uint32_t number : state.alive) {
     const Part& part = parts_[number];
     auto roles = static_cast<Roles>(items_[part.item].roles & ~irrelevant_[state.yes]);
@@ -75,8 +78,77 @@ Status Explorer::Gather(const State& state, Level& level) {
   return absl::OkStatus();
 }
 
-Status Explorer::Cut(Level& level) {
+Explorer::Numbers Explorer::LanguagesAsked(const Level& level, uint32_t part) const {
+  if (auto joined = level.joined.find(part); joined != level.joined.end()) {
+    return {joined->second};
+  }
+  Numbers languages;
+  for (const Need& need : parts_[part].needs) {
+    if (need.level == level.number) {
+      languages.push_back(space_.predicate(need.predicate).language);
+    }
+  }
+  SortUnique(languages);
+  return languages;
+}
+
+// Items that ask for nothing behind this coordinate and play the same roles need not be told
+// apart: one stands for all with the union of their languages. Patterns that multiply when they
+// are told apart often have a small union. False if there is nothing to join.
+bool Explorer::JoinLast(const State& state, Level& level) {
+  std::vector<uint8_t> excepted(items_.size(), 0);
+  for (uint32_t number : state.alive) {
+    if (parts_[number].exception) {
+      excepted[parts_[number].item] = 1;
+    }
+  }
+  std::map<std::pair<Roles, bool>, Numbers> alike;
+  for (uint32_t number : level.asking) {
+    const Part& part = parts_[number];
+    auto asked = std::ranges::count(part.needs, level.number, &Need::level);
+    const Predicate& predicate = space_.predicate(part.needs.back().predicate);
+    if (!part.exception && excepted[part.item] == 0 && asked == 1 &&
+        part.needs.back().level == level.number && predicate.repeated == Repeated::kNever &&
+        std::ranges::binary_search(level.languages, predicate.language)) {
+      auto roles = static_cast<Roles>(items_[part.item].roles & ~irrelevant_[state.yes]);
+      alike[{roles, predicate.on_absent}].push_back(number);
+    }
+  }
+  for (const auto& [key, parts] : alike) {
+    Numbers languages;
+    for (uint32_t number : parts) {
+      languages.push_back(space_.predicate(parts_[number].needs.back().predicate).language);
+    }
+    SortUnique(languages);
+    std::optional<uint32_t> joined = space_.Joined(languages);
+    if (languages.size() < 2 || !joined) {
+      continue;
+    }
+    level.joined[parts[0]] = *joined;
+    std::erase_if(level.asking, [&](uint32_t number) {
+      return number != parts[0] && std::ranges::binary_search(parts, number);
+    });
+  }
+  Numbers kept;
+  for (uint32_t number : level.asking) {
+    for (uint32_t language : LanguagesAsked(level, number)) {
+      bool told =
+          level.joined.contains(number) || std::ranges::binary_search(level.languages, language);
+      if (told) {
+        kept.push_back(language);
+      }
+    }
+  }
+  level.languages = std::move(kept);
+  SortUnique(level.languages);
+  return !level.joined.empty();
+}
+
+Status Explorer::Cut(const State& state, Level& level) {
   StatusOr<language::Partition*> partition = space_.PartitionOf(level.axis, level.languages);
+  if (!partition.ok() && language::IsTooLarge(partition.status()) && JoinLast(state, level)) {
+    partition = space_.PartitionOf(level.axis, level.languages);
+  }
   if (!partition.ok()) {
     return language::IsTooLarge(partition.status()) ? GaveUp(partition.status(), level)
                                                     : partition.status();
@@ -116,13 +188,7 @@ Status Explorer::GroupClasses(Level& level, bool with_domains) {
   std::vector<Numbers> parts_of(level.languages.size());
   std::vector<uint32_t> asked(level.asking.size(), 0);
   for (uint32_t i = 0; i < level.asking.size(); ++i) {
-    Numbers own;
-    for (const Need& need : parts_[level.asking[i]].needs) {
-      if (need.level == level.number) {
-        own.push_back(space_.predicate(need.predicate).language);
-      }
-    }
-    SortUnique(own);
+    Numbers own = LanguagesAsked(level, level.asking[i]);
     asked[i] = static_cast<uint32_t>(own.size());
     for (uint32_t language : own) {
       auto place = std::ranges::lower_bound(level.languages, language);

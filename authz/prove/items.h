@@ -67,6 +67,9 @@ class ItemMaker {
   };
   Status AddRule(const Rule& rule, const Place& place, Roles roles, Items& items);
 
+  // Guard is what must hold of the callee so that the policy is asked at all.
+  Conjunct Guard(const Place& place);
+
   // AddAssertion adds the requests that an assertion speaks of: those in `region` and in no item of
   // `outside` are meant. `rules` keeps what the items point to.
   struct RegionRoles {
@@ -78,7 +81,6 @@ class ItemMaker {
 
  private:
   enum class Stands : uint8_t { kInEntry, kInExcept };
-  Conjunct Guard(const Place& place);
   Status AddBoxes(const Rule& rule, const Conjunct& guard, Roles roles, Items& items);
   Conjunct Conditions(const std::vector<Condition>& conditions, Effect effect, Stands stands);
   uint32_t PredicateOf(const Condition& condition, Effect effect, Stands stands);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 
 #include "authz/engine/compiled_policy.h"
@@ -23,8 +24,11 @@ struct Judgement {
 // Judge is for one thread.
 class Judge {
  public:
-  // Create fails as CompiledPolicy::Compile does.
-  static StatusOr<Judge> Create(PolicySets sets, WallTime now);
+  // Create compiles the policies that may guard one of `callees`, as a proxy does: no other has a
+  // say on them. Fails as CompiledPolicy::Compile does.
+  static StatusOr<Judge> Create(const PolicySets& sets, std::span<const std::string> callees,
+                                WallTime now);
+  // `request` must be to one of the callees.
   Judgement Decide(const PolicyTestCase::Request& request);
 
  private:

@@ -85,7 +85,20 @@ class Sayer {
         best_cost = cost;
       }
     }
+    Shorten(*best, inside);
     return *best;
+  }
+
+  // Takes out languages that say nothing beside the others.
+  void Shorten(Phrase& phrase, const Numbers& inside) const {
+    for (size_t i = phrase.all_of.size(); i-- > 0 && phrase.all_of.size() > 1;) {
+      Numbers rest = phrase.all_of;
+      rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(i));
+      std::optional<Numbers> except = Exceptions(MembersOf(rest), inside);
+      if (except && except->size() <= phrase.except.size()) {
+        phrase = {.all_of = std::move(rest), .except = *std::move(except)};
+      }
+    }
   }
 
   // Languages that together hold every member that is not chosen, and not the class whose

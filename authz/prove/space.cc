@@ -92,6 +92,18 @@ uint32_t Space::LanguageNumber(const Condition& condition) {
   return place->second;
 }
 
+std::optional<uint32_t> Space::Joined(std::span<const uint32_t> languages) {
+  Condition joined = languages_[languages[0]].condition;
+  for (uint32_t number : languages.subspan(1)) {
+    const Condition& other = languages_[number].condition;
+    if ((other.field == Field::kTrustDomain) != (joined.field == Field::kTrustDomain)) {
+      return std::nullopt;
+    }
+    joined.any_of.insert(joined.any_of.end(), other.any_of.begin(), other.any_of.end());
+  }
+  return LanguageNumber(joined);
+}
+
 void Space::FindHead(Entry& entry) const {
   const Condition& condition = entry.condition;
   if (condition.field == Field::kTrustDomain) {

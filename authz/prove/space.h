@@ -61,6 +61,8 @@ class Space {
   // LanguageNumber gives the number of the condition's language; the automaton is made when it is
   // first asked for.
   uint32_t LanguageNumber(const Condition& condition);
+  // Joined gives the number of the union; nothing if the languages are not said of one thing.
+  std::optional<uint32_t> Joined(std::span<const uint32_t> languages);
   // Name is the condition as people read it: "under /orders".
   const std::string& Name(uint32_t language) const { return languages_[language].name; }
   StatusOr<const language::Language*> LanguageAt(uint32_t number);
