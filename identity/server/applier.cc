@@ -159,7 +159,8 @@ void Applier::PlanSets(const RegistryState& state, const authz::LoadResult& load
   if (plan.change.sets.empty()) {
     return;
   }
-  RunTests(SetsAfter(state, loaded.sets), now, plan.change, plan.report.diagnostics);
+  std::vector<std::shared_ptr<const authz::PolicySet>> all = SetsAfter(state, loaded.sets);
+  RunTests(all, now, plan.change, plan.report.diagnostics);
   std::vector<std::shared_ptr<const authz::PolicySet>> changed = loaded.sets;
   std::erase_if(changed, [&](const auto& set) { return !IsChanged(plan.change, set->name); });
   std::vector<authz::Service> services = loaded.services;
@@ -168,7 +169,8 @@ void Applier::PlanSets(const RegistryState& state, const authz::LoadResult& load
   }
   std::vector<authz::Diagnostic> lint = authz::LintPolicies(changed, services, now);
   std::move(lint.begin(), lint.end(), std::back_inserter(plan.report.diagnostics));
-  std::vector<authz::Diagnostic> unproved = authz::CheckAssertions(changed);
+  // A change of one set can break what another one asserts.
+  std::vector<authz::Diagnostic> unproved = authz::CheckAssertions(all, services, now).diagnostics;
   std::move(unproved.begin(), unproved.end(), std::back_inserter(plan.report.diagnostics));
 }
 
