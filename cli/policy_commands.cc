@@ -1,6 +1,8 @@
 #include "cli/policy_commands.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <iterator>
 #include <memory>
 #include <optional>
 
@@ -11,9 +13,11 @@
 #include "authz/kinds/loader.h"
 #include "cli/policy_authoring.h"
 #include "cli/policy_bench_command.h"
+#include "cli/policy_diff_command.h"
 #include "cli/policy_output.h"
 #include "cli/policy_plan.h"
 #include "cli/policy_sarif.h"
+#include "cli/policy_who_can_command.h"
 
 namespace countersign::cli {
 namespace {
@@ -40,6 +44,7 @@ void Check(Context& context, const PolicyOptions& options) {
   authz::LoadResult loaded = authz::Load(*files);
   std::vector<Diagnostic> findings = std::move(loaded.diagnostics);
   std::optional<authz::MatcherPlan> plan;
+  authz::AssertionFindings proofs;
   if (CountErrors(findings) == 0) {
     WallTime now = Clock::System().Now();
     if (auto compiled = authz::CompiledPolicy::Compile(loaded.sets); !compiled.ok()) {
@@ -50,19 +55,22 @@ void Check(Context& context, const PolicyOptions& options) {
     }
     auto lint = authz::LintPolicies(loaded.sets, loaded.services, now);
     std::move(lint.begin(), lint.end(), std::back_inserter(findings));
-    auto unproved = authz::CheckAssertions(loaded.sets);
-    std::move(unproved.begin(), unproved.end(), std::back_inserter(findings));
+    proofs = authz::CheckAssertions(loaded.sets, loaded.services, now);
+    std::ranges::move(proofs.diagnostics, std::back_inserter(findings));
+    auto proved = authz::ProvedLint(loaded.sets, loaded.services, now);
+    std::ranges::move(proved, std::back_inserter(findings));
   }
   size_t errors = CountErrors(findings);
   size_t warnings = findings.size() - errors;
   bool good = errors == 0 && (warnings == 0 || !options.strict);
-  context.exit_code = good ? kGood : kFindings;
+  context.exit_code = good ? kGood : proofs.gave_up ? kGaveUp : kFindings;
   if (options.output == "sarif") {
     context.out << ToSarif(findings, *files);
     return;
   }
   if (options.json()) {
-    Json json = {{"ok", good}, {"diagnostics", ToJson(findings)}};
+    Json json = {
+        {"ok", good}, {"provedAssertions", proofs.proved}, {"diagnostics", ToJson(findings)}};
     if (plan) {
       json["plan"] = PlanAsJson(*plan);
     }
@@ -75,6 +83,9 @@ void Check(Context& context, const PolicyOptions& options) {
               << Count(loaded.services.size(), "service") << ", "
               << Count(loaded.routes.size(), "route") << "; " << Count(errors, "error") << ", "
               << Count(warnings, "warning") << "\n";
+  if (proofs.proved != 0) {
+    context.out << Count(proofs.proved, "assertion") << " proved\n";
+  }
   for (const auto& set : loaded.sets) {
     context.out << set->name << "  sha256:" << set->digest << "\n";
   }
@@ -152,7 +163,8 @@ void AddPolicyCommands(CLI::App& app, Context& context) {
   policy->require_subcommand(1);
   auto options = std::make_shared<PolicyOptions>();
 
-  CLI::App* check = policy->add_subcommand("check", "load policy files, compile and lint them");
+  CLI::App* check =
+      policy->add_subcommand("check", "load policy files, compile, lint and prove them");
   check->add_option("paths", options->paths, "files or folders; - is standard input")->required();
   check->add_flag("--strict", options->strict, "warnings count as findings");
   check->add_flag("--plan", options->plan, "also say how the policy finds its rules");
@@ -163,11 +175,14 @@ void AddPolicyCommands(CLI::App& app, Context& context) {
       "  countersign policy check --strict -o json examples/shop\n"
       "  countersign policy check policies -o sarif > policies.sarif\n"
       "  countersign policy check --plan policies\n"
-      "Ends with 0 if all is well, with 1 on findings, with 2 if files cannot be read.");
+      "Ends with 0 if all is well, with 1 on findings, with 2 if files cannot be read, with 3 if\n"
+      "a proof met a stated limit.");
   check->callback([&context, options] { Check(context, *options); });
 
   AddPolicyTest(*policy, context);
   AddPolicyBenchCommand(*policy, context);
+  AddPolicyDiff(*policy, context);
+  AddPolicyWhoCan(*policy, context);
 
   CLI::App* eval = policy->add_subcommand("eval", "judge one request and explain the verdict");
   eval->add_option("paths", options->paths, "files or folders with policies")->required();

@@ -53,7 +53,7 @@ std::string_view DescriptionOf(std::string_view rule) {
       {"compile", "The policies cannot be compiled as proxies compile them."},
       {"lint", "Right in form, but seldom meant."},
       {"test", "A PolicyTest does not get the verdict that it expects."},
-      {"assertion", "A PolicyAssertion is not proved."},
+      {"assertion", "A PolicyAssertion does not hold, or is not proved."},
   };
   auto found = kDescriptions.find(rule);
   return found == kDescriptions.end() ? rule : found->second;

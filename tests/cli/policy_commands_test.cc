@@ -133,5 +133,79 @@ TEST(PolicyCommandsTest, ExplainPrintsTheLoadersOwnTable) {
   EXPECT_THAT(Countersign("explain route.spec.rulez").out, HasSubstr("did you mean \"rules\"?"));
 }
 
+// Writes a set of one policy, and gives its folder.
+std::string WriteSet(const TempDir& dir, const std::string& rules) {
+  EXPECT_TRUE(
+      WriteFileAtomically(dir.File("set.yaml"),
+                          Concat("apiVersion: countersign.dev/v1alpha1\nkind: PolicySet\n"
+                                 "metadata: { name: s }\nspec:\n"
+                                 "  owner: { id: spiffe://shop.example/people/ana }\n"
+                                 "  scope: { under: spiffe://shop.example }\n---\n"
+                                 "apiVersion: countersign.dev/v1alpha1\nkind: AccessPolicy\n"
+                                 "metadata: { name: p }\nspec:\n  appliesTo: all\n  rules:\n",
+                                 rules),
+                          0600)
+          .ok());
+  return std::string(dir.path());
+}
+
+std::string Allow(const std::string& name, const std::string& path) {
+  return Concat("    - { name: ", name, ", effect: allow, from: mesh, to: [{ path: ", path,
+                " }] }\n");
+}
+
+TEST(PolicyCommandsTest, DiffEndsWithWhatItProvedAndItsRequestsCanBeReplayed) {
+  TempDir before_dir;
+  TempDir after_dir;
+  std::string before = WriteSet(before_dir, Allow("a", "/a/**"));
+  std::string after = WriteSet(after_dir, Allow("b", "{ re2: '/a(/.*)?' }"));
+  Result same = Countersign(Concat("policy diff ", before, " ", after));
+  EXPECT_EQ(same.exit_code, 0) << same.out;
+  EXPECT_EQ(same.out, "no change in meaning\n");
+
+  WriteSet(after_dir, Allow("b", "{ prefix: /a }"));
+  Result differs = Countersign(Concat("policy diff -o json ", before, " ", after));
+  EXPECT_EQ(differs.exit_code, 1) << differs.out;
+  nlohmann::json changes = Json(differs)["changes"];
+  ASSERT_EQ(changes.size(), 1U) << differs.out;
+  EXPECT_EQ(changes[0]["change"], "newly_allowed");
+  TempDir request_dir;
+  ASSERT_TRUE(WriteFileAtomically(request_dir.File("r.yaml"),
+                                  changes[0]["request"].get<std::string>(), 0600)
+                  .ok());
+  std::string request = request_dir.File("r.yaml");
+  EXPECT_EQ(Countersign(Concat("policy eval ", before, " -f ", request)).exit_code, 1);
+  EXPECT_EQ(Countersign(Concat("policy eval ", after, " -f ", request)).exit_code, 0);
+
+  EXPECT_EQ(Countersign(Concat("policy diff ", before, " /nonexistent")).exit_code, 2);
+}
+
+TEST(PolicyCommandsTest, DiffThatGaveUpEndsWithThreeAndNamesThePatterns) {
+  std::string rules;
+  for (int i = 0; i < 40; ++i) {
+    rules += Allow(Concat("r", i), Concat("{ re2: '/.*a.{", i + 6, "}b' }"));
+  }
+  TempDir before_dir;
+  TempDir after_dir;
+  std::string before = WriteSet(before_dir, rules);
+  std::string after = WriteSet(after_dir, rules + Allow("more", "{ re2: '/.*a.{5}b' }"));
+  Result result = Countersign(Concat("policy diff ", before, " ", after));
+  EXPECT_EQ(result.exit_code, 3) << result.out;
+  EXPECT_THAT(result.out, HasSubstr("gave up, which proves nothing"));
+  EXPECT_THAT(result.out, HasSubstr("re2 '/.*a.{6}b'"));
+  EXPECT_THAT(result.out, ::testing::Not(HasSubstr("no change")));
+}
+
+TEST(PolicyCommandsTest, WhoCanListsWhatIsAllowedAndEndsWithOneIfNothingIs) {
+  TempDir dir;
+  std::string folder = WriteSet(dir, Allow("a", "/a/**"));
+  Result result = Countersign(Concat("policy who-can -o json --path under:/a/b ", folder));
+  EXPECT_EQ(result.exit_code, 0) << result.out;
+  EXPECT_EQ(Json(result)["regions"][0]["rule"], "s/p/a");
+  Result nothing = Countersign(Concat("policy who-can --caller none ", folder));
+  EXPECT_EQ(nothing.exit_code, 1) << nothing.out;
+  EXPECT_THAT(nothing.out, HasSubstr("nothing of it is allowed"));
+}
+
 }  // namespace
 }  // namespace countersign::cli
