@@ -182,6 +182,7 @@ SHOWN = {
     "countersign svid write --dir DIR --signal HUP --pid-file F": None,
     "countersign token generate --node NAME": 0,
     "countersign get proxies": 0,
+    "countersign audit verify": 0,
     "countersign doctor": 0,
     "countersign doctor -o wide": 0,
     "countersign doctor -f FILES": 0,
