@@ -73,7 +73,7 @@ case "$1 $2" in
   "apt-get update") ;;
   "apt-get install")
     echo "0 upgraded, 120 newly installed, 0 to remove and 0 not upgraded."
-    for n in $(seq 120); do echo "Get:$n http://debian/x p$n [1 kB]"; done
+    for n in $(seq 120); do echo "Get:$n mirror p$n [1 kB]"; done
     for n in $(seq 120); do echo "Unpacking p$n (1) ..."; done
     for n in $(seq 120); do echo "Setting up p$n (1) ..."; done
     [ ! -e "$(dirname "$0")/broken" ] || { echo "E: Unable to fetch some archives" >&2; exit 100; } ;;
