@@ -130,15 +130,49 @@ spec:
   EXPECT_TRUE(registry_->state()->sets.contains("security"));
 }
 
-TEST_F(ApplierTest, AssertionIsRefusedBecauseItNeedsTheProver) {
-  ApplyReport report = Apply(SetYaml("shop", "/orders/**") + R"(---
+const std::string kWebNeverReachesRefunds = R"(---
 apiVersion: countersign.dev/v1alpha1
 kind: PolicyAssertion
-metadata: { name: never }
+metadata: { name: no-refunds }
 spec: { never: { from: [{ id: spiffe://shop.example/ns/prod/sa/web }], to: [{ path: /refunds/** }] } }
-)");
-  EXPECT_THAT(Errors(report), Contains(HasSubstr("prover")));
+)";
+const std::string kGuardrail = R"(---
+apiVersion: countersign.dev/v1alpha1
+kind: PolicySet
+metadata: { name: security }
+spec: { owner: { id: spiffe://shop.example/people/ana }, guardrail: true }
+)" + kWebNeverReachesRefunds;
+
+TEST_F(ApplierTest, AnAssertionThatIsProvedIsStoredWithItsSet) {
+  EXPECT_THAT(Errors(Apply(SetYaml("shop", "/orders/**") + kWebNeverReachesRefunds)),
+              ElementsAre());
+  EXPECT_TRUE(registry_->state()->sets.contains("shop"));
+}
+
+TEST_F(ApplierTest, AnAssertionThatDoesNotHoldRefusesItsSetWithARequestAndTheGuiltyRule) {
+  ApplyReport report = Apply(SetYaml("shop", "/**") + kWebNeverReachesRefunds);
+  EXPECT_THAT(Errors(report),
+              Contains(AllOf(HasSubstr("no-refunds"), HasSubstr("does not hold"),
+                             HasSubstr("shop/orders/reads"), HasSubstr("path: /refunds"))));
   EXPECT_TRUE(registry_->state()->sets.empty());
+}
+
+TEST_F(ApplierTest, AChangeOfOneSetThatBreaksAnothersAssertionIsRefused) {
+  EXPECT_THAT(Errors(Apply(SetYaml("shop", "/orders/**"))), ElementsAre());
+  EXPECT_THAT(Errors(Apply(kGuardrail)), ElementsAre());
+  EXPECT_THAT(Errors(Apply(SetYaml("shop", "/**"))),
+              Contains(AllOf(HasSubstr("security"), HasSubstr("does not hold"))));
+  EXPECT_EQ(registry_->state()->sets.at("shop")->version.version, 1u);
+}
+
+TEST_F(ApplierTest, ARollbackThatBreaksAnAssertionIsRefused) {
+  Apply(SetYaml("shop", "/**"));
+  Apply(SetYaml("shop", "/orders/**"));
+  EXPECT_THAT(Errors(Apply(kGuardrail)), ElementsAre());
+  StatusOr<ApplyReport> report = applier_.Rollback("shop", 1, kRoot, kNow);
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_THAT(Errors(*report), Contains(HasSubstr("does not hold")));
+  EXPECT_EQ(registry_->state()->sets.at("shop")->version.version, 2u);
 }
 
 TEST_F(ApplierTest, CompareOnlyStoresNothingAndShowsBothTexts) {
