@@ -25,7 +25,7 @@ re2::StringPiece Piece(std::string_view text) { return {text.data(), text.size()
 
 struct Re2Contender::State {
   struct Compiled {
-    const ShapeRule* shape;
+    const ShapeRule* shape = nullptr;
     std::unique_ptr<RE2> caller;
     std::unique_ptr<RE2> path;
   };
@@ -50,8 +50,10 @@ struct Re2Contender::State {
 Re2Contender::Re2Contender(const Shape& shape) : state_(std::make_unique<State>()) {
   for (const ShapeRule& rule : shape.rules()) {
     std::string path = AsPattern(rule.path);
-    state_->rules.push_back({&rule, std::make_unique<RE2>(AsPattern(rule.caller), Options(1 << 20)),
-                             std::make_unique<RE2>(path, Options(1 << 20))});
+    State::Compiled& compiled = state_->rules.emplace_back();
+    compiled.shape = &rule;
+    compiled.caller = std::make_unique<RE2>(AsPattern(rule.caller), Options(1 << 20));
+    compiled.path = std::make_unique<RE2>(path, Options(1 << 20));
     state_->set.Add(path, nullptr);
   }
   state_->set.Compile();
