@@ -6,30 +6,13 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "tests/cli/run_countersign.h"
 #include "tests/support/temp_dir.h"
 
 namespace countersign::cli {
 namespace {
 
 using testing::HasSubstr;
-
-struct Result {
-  int exit_code = 0;
-  std::string out;
-};
-
-Result Countersign(const std::string& words) {
-  std::string line = Concat("cd ", COUNTERSIGN_SOURCE_DIR, " && ", COUNTERSIGN_BIN_DIR,
-                            "/countersign ", words, " 2>&1");
-  FILE* pipe = ::popen(line.c_str(), "r");
-  CHECK(pipe != nullptr);
-  Result result;
-  for (int c = std::fgetc(pipe); c != EOF; c = std::fgetc(pipe)) {
-    result.out += static_cast<char>(c);
-  }
-  result.exit_code = WEXITSTATUS(::pclose(pipe));
-  return result;
-}
 
 nlohmann::json Json(const Result& result) {
   return nlohmann::json::parse(result.out, nullptr, /*allow_exceptions=*/false);
