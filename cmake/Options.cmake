@@ -28,5 +28,6 @@ endif()
 
 find_program(COUNTERSIGN_CCACHE ccache)
 if(COUNTERSIGN_CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${COUNTERSIGN_CCACHE})
+  # Precompiled headers: ccache must be told that it may trust them.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${COUNTERSIGN_CCACHE})
 endif()
