@@ -44,7 +44,7 @@ function(cs_test name)
   # -O1: a test's own code is run once and compiled often. gcc 12 then takes short std::string literals for
   # overruns; ASan looks for the real ones.
   target_compile_options(${name} PRIVATE -pthread $<$<CONFIG:Release>:-O1>
-    "$<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess;-Wno-array-bounds;-Wno-stringop-overread>")
+    "$<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess;-Wno-array-bounds;-Wno-stringop-overread;-Wno-stringop-overflow;-Wno-restrict>")
   include(GoogleTest)
   set(properties TIMEOUT ${A_TIMEOUT} LABELS "${A_LABELS}")
   if(COUNTERSIGN_SANITIZE MATCHES "thread")

@@ -104,22 +104,37 @@ void Arrival::AdvanceHandshake() {
   WorkerMetrics& metrics = worker_.metrics();
   const TlsEngine& tls = *transport_->tls();
   if (io != Transport::Io::kOk) {
-    const TlsFailure why =
-        tls.failure() == TlsFailure::kNone ? TlsFailure::kProtocol : tls.failure();
-    metrics.handshake_failures[static_cast<size_t>(why)].Add();
-    if (tls.verify_error().has_value()) {
-      metrics.verify_failures[static_cast<size_t>(*tls.verify_error())].Add();
-    }
-    return Refuse();
+    return NotAdmitted(tls.failure());
   }
   if (!tls.StillTrusted(worker_.snapshot().identity->verifier())) {
-    metrics.handshake_failures[static_cast<size_t>(TlsFailure::kPeerRefused)].Add();
-    return Refuse();
+    return NotAdmitted(TlsFailure::kPeerRefused);
   }
   metrics.handshakes.Add();
   metrics.handshake_latency.Observe(static_cast<uint64_t>((worker_.loop().now() - began_).count()) /
                                     1000);
   Become();
+}
+
+void Arrival::NotAdmitted(TlsFailure why) {
+  const std::optional<identity::VerifyError> rule = transport_->tls()->verify_error();
+  // Who only looks whether the port is open, as probes do, hangs up without a fault: counted alone.
+  const bool hung_up = why == TlsFailure::kNone;
+  const std::string from = PeerName(origin_, nullptr);
+  if (!hung_up && worker_.request_log().May(from, worker_.loop().now())) {
+    worker_.request_log().Write(
+        "TLS handshake refused",
+        {{"reason", TlsFailureName(why)},
+         {"rule", rule.has_value() ? identity::VerifyErrorName(*rule) : std::string_view("none")},
+         {"caller", from},
+         {"service", origin_.door->service},
+         {"port", origin_.door->name}});
+  }
+  WorkerMetrics& metrics = worker_.metrics();
+  metrics.handshake_failures[static_cast<size_t>(hung_up ? TlsFailure::kProtocol : why)].Add();
+  if (rule.has_value()) {
+    metrics.verify_failures[static_cast<size_t>(*rule)].Add();
+  }
+  Refuse();
 }
 
 void Arrival::Become() {

@@ -8,6 +8,7 @@
 #include "proxy_agent/connection.h"
 #include "proxy_agent/peer_places.h"
 #include "proxy_agent/timer_queue.h"
+#include "proxy_agent/tls_engine.h"
 #include "proxy_agent/transport.h"
 
 namespace countersign::proxy {
@@ -36,6 +37,8 @@ class Arrival final : public Connection, private Transport::Owner, private Deadl
   void StartTls();
   void AdvanceHandshake();
   void AdvanceEnding();
+  // NotAdmitted counts a handshake that failed, and says in the log whose and why.
+  void NotAdmitted(TlsFailure why);
   void Refuse();
   // Become hands the connection to its protocol, if its peer may hold one more.
   void Become();

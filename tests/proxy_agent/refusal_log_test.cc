@@ -126,6 +126,38 @@ TEST_F(RefusalLogTest, ATunnelWithoutItsApplicationIsNamed) {
                     HasSubstr(Concat("connect to ", nobody))));
 }
 
+TEST_F(RefusalLogTest, AHandshakeThatIsRefusedIsNamed) {
+  StartOrders();
+  // The alert may reach the caller before the line is written; the count comes after it.
+  const auto log_of = [&](const TlsIdentity& identity, std::string_view reason) {
+    testing::internal::CaptureStderr();
+    StatusOr<std::unique_ptr<TestStream>> stream = TestStream::ConnectTls(
+        facts_.listen, {.identity = identity, .alpn = {"http/1.1"}, .server_name = ""});
+    EXPECT_TRUE(!stream.ok() || (*stream)->WaitForEnd());
+    const std::string counter =
+        Concat("countersign_proxy_handshake_failures_total{reason=\"", reason, "\"}");
+    EXPECT_TRUE(Eventually([&] { return Metric(*orders_, counter) == 1; }));
+    return testing::internal::GetCapturedStderr();
+  };
+  EXPECT_THAT(log_of({}, "no_certificate"),
+              AllOf(HasSubstr("TLS handshake refused"), HasSubstr("reason=\"no_certificate\""),
+                    HasSubstr("caller=\"127.0.0.1\""), HasSubstr("service=\"orders\"")));
+  const std::shared_ptr<const identity::X509Svid> stranger =
+      TestCa("other.example").Svid("/ns/prod/sa/web");
+  EXPECT_THAT(
+      log_of({.chain_pem = stranger->ChainPem(), .key_pem = stranger->KeyPem()}, "peer_refused"),
+      AllOf(HasSubstr("reason=\"peer_refused\""), HasSubstr("rule=\"unknown_trust_domain\"")));
+}
+
+TEST_F(RefusalLogTest, WhoOnlyLooksWhetherThePortIsOpenIsCountedNotLogged) {
+  StartOrders();
+  const char* const kHungUp = "countersign_proxy_handshake_failures_total{reason=\"protocol\"}";
+  testing::internal::CaptureStderr();
+  Plain().reset();
+  EXPECT_TRUE(Eventually([&] { return Metric(*orders_, kHungUp) == 1; }));
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
 TEST_F(RefusalLogTest, AnotherPeerThanTheExpectedOneIsNamed) {
   StartOrders();
   std::string other = Yaml();
