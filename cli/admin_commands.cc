@@ -197,8 +197,8 @@ Status DiffFiles(Context& context, const Options& options) {
   }
   if (differs) {
     context.exit_code = kFindings;
-    context.err << "note: the documents are compared as text; `countersign policy test` tells "
-                   "what they decide\n";
+    context.err << "note: the documents are compared as text; `countersign policy diff --running` "
+                   "proves what changes in meaning\n";
   }
   if (HasError(response)) {
     context.exit_code = differs ? kFindings : kError;

@@ -3,7 +3,11 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <iterator>
 #include <memory>
+#include <set>
+#include <string>
+#include <vector>
 
 #include "authz/check/assertions.h"
 #include "authz/prove/diff.h"
@@ -11,6 +15,7 @@
 #include "base/clock.h"
 #include "cli/policy_output.h"
 #include "cli/policy_proofs.h"
+#include "cli/running_policies.h"
 
 namespace countersign::cli {
 namespace {
@@ -20,8 +25,8 @@ using authz::prove::DiffReport;
 using authz::prove::Judgement;
 
 struct DiffOptions {
-  std::string before;
-  std::string after;
+  std::vector<std::string> versions;  // Old and new; new alone with `running`.
+  bool running = false;
   std::string output = "table";
 };
 
@@ -95,14 +100,37 @@ void PrintAsJson(const DiffReport& report, std::ostream& out) {
   out << Print({{"same", report.same()}, {"complete", report.complete}, {"changes", changes}});
 }
 
+// KeepOthers: an apply replaces the sets that it brings, and no other.
+void KeepOthers(const authz::LoadResult& running, authz::LoadResult& applied) {
+  const auto name = [](const auto& set) -> const std::string& { return set->name; };
+  std::set<std::string> brought;
+  for (const auto& set : applied.sets) {
+    brought.insert(set->name);
+  }
+  std::ranges::copy_if(running.sets, std::back_inserter(applied.sets),
+                       [&](const auto& set) { return !brought.contains(set->name); });
+  std::ranges::sort(applied.sets, {}, name);
+}
+
 void Diff(Context& context, const DiffOptions& options) {
-  StatusOr<authz::LoadResult> before = LoadFaultless({options.before}, context);
-  StatusOr<authz::LoadResult> after = LoadFaultless({options.after}, context);
+  if (options.versions.size() != (options.running ? 1 : 2)) {
+    context.Fail(InvalidArgument(
+        options.running ? "with --running, give only what would replace it"
+                        : "give the old and the new policies, or --running and the new"));
+    return;
+  }
+  StatusOr<authz::LoadResult> before = options.running
+                                           ? RunningPolicies(context)
+                                           : LoadFaultless({options.versions.front()}, context);
+  StatusOr<authz::LoadResult> after = LoadFaultless({options.versions.back()}, context);
   for (const Status& status : {before.status(), after.status()}) {
     if (!status.ok()) {
       context.Fail(status);
       return;
     }
+  }
+  if (options.running) {
+    KeepOthers(*before, *after);
   }
   std::vector<authz::Service>& services = after->services;
   services.insert(services.end(), before->services.begin(), before->services.end());
@@ -121,14 +149,16 @@ void Diff(Context& context, const DiffOptions& options) {
 void AddPolicyDiff(CLI::App& policy, Context& context) {
   auto options = std::make_shared<DiffOptions>();
   CLI::App* diff = policy.add_subcommand("diff", "prove what a change of policies changes");
-  diff->add_option("old", options->before, "file or folder with the policies as they are")
-      ->required();
-  diff->add_option("new", options->after, "file or folder with the policies as they would be")
-      ->required();
+  diff->add_option("versions", options->versions,
+                   "files or folders: the policies as they are, and as they would be")
+      ->required()
+      ->expected(1, 2);
+  diff->add_flag("--running", options->running, "compare with what the server runs now");
   diff->add_option("-o,--output", options->output, "table or json")
       ->check(CLI::IsMember({"table", "json"}));
   diff->footer(
       "Examples:\n  countersign policy diff main/policies policies\n"
+      "  countersign policy diff --running policies\n"
       "Every region of requests whose verdict changes, with one request of it that\n"
       "`countersign policy eval -f -` reads. Ends with 0 if nothing changes, 1 if something\n"
       "does, 2 on an error, 3 if a stated limit was reached first: then nothing is proved.");

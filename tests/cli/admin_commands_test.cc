@@ -12,6 +12,7 @@
 #include "base/crypto/hash.h"
 #include "base/file.h"
 #include "identity/server/server_main.h"
+#include "tests/cli/run_countersign.h"
 #include "tests/identity/server/documents.h"
 #include "tests/support/temp_dir.h"
 
@@ -138,6 +139,25 @@ TEST_F(AdminCommandsTest, DiffShowsLinesAndItsExitStatusSaysWhetherThereAreAny) 
                                  HasSubstr("\n+")));
   EXPECT_THAT(differs.err, HasSubstr("compared as text"));
   EXPECT_EQ(RunJson({"get", "policysets"})["items"][0]["metadata"]["version"], 1);
+}
+
+TEST_F(AdminCommandsTest, PolicyDiffComparesWithWhatTheServerRuns) {
+  Apply(ServiceYaml("orders", "web") + SetYaml("shop", "/orders/**"));
+  const auto diff = [&](const std::string& set) {
+    return Countersign(Concat("--server-socket ", socket_, " policy diff --running ", File(set)));
+  };
+  EXPECT_EQ(diff(SetYaml("shop", "/orders/**")).exit_code, 0);
+  Result wider = diff(SetYaml("shop", "/**"));
+  EXPECT_EQ(wider.exit_code, 1);
+  EXPECT_THAT(wider.out, AllOf(StartsWith("newly allowed:\n"), HasSubstr("except under /orders")));
+  EXPECT_THAT(diff(SetYaml("shop", "/orders/7")).out,
+              AllOf(StartsWith("newly denied:\n"), HasSubstr("(running/shop/")));
+  // An apply leaves sets alone that are not among its files.
+  EXPECT_EQ(diff(RegistrationYaml("web")).exit_code, 0);
+  server_.reset();
+  Result nobody = diff(SetYaml("shop", "/**"));
+  EXPECT_EQ(nobody.exit_code, 2);
+  EXPECT_THAT(nobody.out, HasSubstr(socket_));
 }
 
 TEST_F(AdminCommandsTest, DocumentsThatDoNotLoadAreAnErrorOfDiffAndNoneIsAnErrorOfBoth) {
