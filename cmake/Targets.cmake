@@ -5,8 +5,10 @@ function(cs_library name)
   cmake_parse_arguments(A "" "" "SOURCES;DEPS;PRIVATE_DEPS" ${ARGN})
   add_library(countersign_${name} STATIC ${A_SOURCES})
   add_library(countersign::${name} ALIAS countersign_${name})
-  target_include_directories(countersign_${name} PUBLIC ${CMAKE_SOURCE_DIR})
-  target_link_libraries(countersign_${name} PUBLIC ${A_DEPS} PRIVATE ${A_PRIVATE_DEPS} countersign_options)
+  target_include_directories(countersign_${name} PUBLIC
+    $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}> $<INSTALL_INTERFACE:include/countersign>)
+  target_link_libraries(countersign_${name} PUBLIC ${A_DEPS}
+    PRIVATE ${A_PRIVATE_DEPS} $<BUILD_INTERFACE:countersign_options>)
 endfunction()
 
 # cs_program(name SOURCES ... DEPS ...): a program in build/<preset>/bin/.

@@ -72,24 +72,6 @@ bool AsksForValue(const Condition& condition) {
   });
 }
 
-// Whether the scope holds the callee; nothing if only a pattern knows.
-std::optional<bool> ScopeHolds(const Matcher& scope, std::string_view callee) {
-  switch (scope.kind) {
-    case Matcher::Kind::kPresent:
-      return true;
-    case Matcher::Kind::kExact:
-      return callee == scope.text;
-    case Matcher::Kind::kUnder:
-      return MatchesUnder(scope.text, callee);
-    case Matcher::Kind::kPrefix:
-      return callee.starts_with(scope.text);
-    case Matcher::Kind::kSuffix:
-      return callee.ends_with(scope.text);
-    default:
-      return std::nullopt;
-  }
-}
-
 int64_t Nanoseconds(WallTime time) { return time.time_since_epoch().count(); }
 
 }  // namespace
@@ -148,7 +130,7 @@ StatusOr<uint32_t> HalfCompiler::GroupFor(const PolicySet& set, const AccessPoli
   for (const Matcher& matcher : policy.applies_to_all ? only_scope : policy.applies_to) {
     uint32_t judged = policy.applies_to_all ? Half::kScopeHolds : 0;
     if (matcher.kind == Matcher::Kind::kExact) {
-      std::optional<bool> holds = ScopeHolds(set.scope, matcher.text);
+      std::optional<bool> holds = MatchesPlainly(set.scope, matcher.text);
       if (holds == false) {
         continue;
       }

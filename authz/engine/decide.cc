@@ -12,22 +12,10 @@ constexpr size_t kTriedMax = 24;
 bool ScopeHolds(const Group& group, const Program& program, std::string_view callee,
                 LookupScratch& scratch) {
   const Matcher& scope = group.scope;
-  switch (scope.kind) {
-    case Matcher::Kind::kPresent:
-      return true;
-    case Matcher::Kind::kExact:
-      return callee == scope.text;
-    case Matcher::Kind::kUnder:
-      return MatchesUnder(scope.text, callee);
-    case Matcher::Kind::kPrefix:
-      return callee.starts_with(scope.text);
-    case Matcher::Kind::kSuffix:
-      return callee.ends_with(scope.text);
-    case Matcher::Kind::kRe2:
-      return program.patterns.Matches(group.scope_pattern, callee, scratch.memo);
-    default:
-      return false;
+  if (scope.kind == Matcher::Kind::kRe2) {
+    return program.patterns.Matches(group.scope_pattern, callee, scratch.memo);
   }
+  return MatchesPlainly(scope, callee).value_or(false);
 }
 
 // Puts the groups that guard the callee into the view.

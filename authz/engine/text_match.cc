@@ -2,6 +2,23 @@
 
 namespace countersign::authz::engine {
 
+std::optional<bool> MatchesPlainly(const Matcher& matcher, std::string_view value) {
+  switch (matcher.kind) {
+    case Matcher::Kind::kPresent:
+      return true;
+    case Matcher::Kind::kExact:
+      return value == matcher.text;
+    case Matcher::Kind::kUnder:
+      return MatchesUnder(matcher.text, value);
+    case Matcher::Kind::kPrefix:
+      return value.starts_with(matcher.text);
+    case Matcher::Kind::kSuffix:
+      return value.ends_with(matcher.text);
+    default:
+      return std::nullopt;
+  }
+}
+
 bool MatchesTemplate(std::string_view pattern, std::string_view path) {
   for (;;) {
     size_t pattern_slash = pattern.find('/');

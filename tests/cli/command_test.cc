@@ -7,26 +7,10 @@
 #include <regex>
 #include <sstream>
 
+#include "tests/cli/run_countersign.h"
+
 namespace countersign::cli {
 namespace {
-
-struct Result {
-  int exit_code = 0;
-  std::string out;
-};
-
-// Runs the real command through the shell; both streams together.
-Result Countersign(const std::string& words) {
-  std::string line = Concat(COUNTERSIGN_BIN_DIR, "/countersign ", words, " 2>&1");
-  FILE* pipe = ::popen(line.c_str(), "r");
-  CHECK(pipe != nullptr);
-  Result result;
-  for (int c = std::fgetc(pipe); c != EOF; c = std::fgetc(pipe)) {
-    result.out += static_cast<char>(c);
-  }
-  result.exit_code = WEXITSTATUS(::pclose(pipe));
-  return result;
-}
 
 TEST(CommandTest, TableAlignsColumnsAndEscapesWhatAPeerSent) {
   Table table({"NAME", "STATE"});
