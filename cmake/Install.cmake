@@ -28,3 +28,8 @@ install(FILES cmake/countersign-config.cmake ${CMAKE_CURRENT_BINARY_DIR}/counter
   DESTINATION ${package} COMPONENT engine)
 install(EXPORT countersign NAMESPACE countersign:: FILE countersign-targets.cmake
   DESTINATION ${package} COMPONENT engine)
+
+# What hosts run: `cmake --install build/release --component programs --prefix /usr`.
+install(TARGETS countersign countersign-server countersign-agent countersign-proxy
+  RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT programs)
+install(DIRECTORY deploy/systemd/ DESTINATION lib/systemd/system COMPONENT programs FILES_MATCHING PATTERN "*.service")

@@ -48,7 +48,10 @@ function(cs_test name)
   target_compile_options(${name} PRIVATE -pthread $<$<CONFIG:Release>:-O1>
     "$<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess;-Wno-array-bounds;-Wno-stringop-overread;-Wno-stringop-overflow;-Wno-restrict>")
   include(GoogleTest)
-  set(properties TIMEOUT ${A_TIMEOUT} LABELS "${A_LABELS}")
+  set(properties TIMEOUT ${A_TIMEOUT})
+  if(A_LABELS)  # An empty value would vanish, and the next property's name take its place.
+    list(APPEND properties LABELS "${A_LABELS}")
+  endif()
   if(COUNTERSIGN_SANITIZE MATCHES "thread")
     list(APPEND properties ENVIRONMENT "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp")
   endif()

@@ -180,6 +180,15 @@ StatusOr<uid_t> AskOwner(const Ends& ends) {
   return ReadAnswer({answer.data(), static_cast<size_t>(size)}, request);
 }
 
+// Whether the peer that `fd` was accepted from still holds its end: after a reset somebody else may
+// have the same port, and then the kernel's answer was about him.
+bool StillConnected(int fd) {
+  tcp_info info = {};
+  socklen_t size = sizeof(info);
+  return ::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
+         (info.tcpi_state == TCP_ESTABLISHED || info.tcpi_state == TCP_CLOSE_WAIT);
+}
+
 }  // namespace
 
 StatusOr<LocalCaller> LocalCaller::FromUnixSocket(int fd) {
@@ -218,6 +227,9 @@ StatusOr<LocalCaller> LocalCaller::FromLoopbackSocket(int accepted_fd) {
   }
   ends = {PlainV4(ends.local), PlainV4(ends.remote)};
   ASSIGN_OR_RETURN(uid_t uid, AskOwner(ends));
+  if (!StillConnected(accepted_fd)) {
+    return NotFound("the connection ended while the kernel was asked for its owner");
+  }
   return LocalCaller(How::kLoopbackSocket, uid);
 }
 

@@ -1,44 +1,16 @@
 #include "proxy_agent/admin_server.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#include <array>
+#include <algorithm>
+#include <chrono>
+#include <iterator>
+#include <vector>
 
-#include "proxy_agent/http/codec.h"
-#include "proxy_agent/http/head.h"
+#include "base/clock.h"
 
 namespace countersign::proxy {
-namespace {
-
-class StringSink final : public http::ByteSink {
- public:
-  void Write(std::string_view bytes) override { text.append(bytes); }
-  std::string text;
-};
-
-bool WaitFor(int fd, short events, std::chrono::steady_clock::time_point until) {
-  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
-      until - std::chrono::steady_clock::now());
-  pollfd wait = {.fd = fd, .events = events, .revents = 0};
-  return left.count() > 0 && poll(&wait, 1, static_cast<int>(left.count())) == 1;
-}
-
-void SendAll(int fd, std::string_view bytes) {
-  const auto until = std::chrono::steady_clock::now() + AdminLimits::kWait;
-  while (!bytes.empty() && WaitFor(fd, POLLOUT, until)) {
-    const ssize_t sent = send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent < 0 && errno != EAGAIN && errno != EINTR) {
-      return;
-    }
-    bytes.remove_prefix(sent > 0 ? static_cast<size_t>(sent) : 0);
-  }
-}
-
-}  // namespace
-
 StatusOr<std::unique_ptr<AdminServer>> AdminServer::Start(const Address& address, Handler handler) {
   if (!address.is_loopback()) {
     return InvalidArgument("admin address ", address.text(), " is not a loopback address");
@@ -49,7 +21,8 @@ StatusOr<std::unique_ptr<AdminServer>> AdminServer::Start(const Address& address
   sockaddr_storage bound = {};
   socklen_t size = sizeof(bound);
   if (!fd.valid() || setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||
-      bind(fd.get(), address.native(), address.native_size()) != 0 || listen(fd.get(), 16) != 0 ||
+      bind(fd.get(), address.native(), address.native_size()) != 0 ||
+      listen(fd.get(), AdminLimits::kConnectionsMax) != 0 ||
       getsockname(fd.get(), reinterpret_cast<sockaddr*>(&bound), &size) != 0) {
     return ErrnoError(errno, Concat("listen on admin address ", address.text()));
   }
@@ -73,61 +46,59 @@ AdminServer::~AdminServer() {
   }
 }
 
+int AdminServer::PollTimeout() const {
+  if (connections_.empty()) {
+    return -1;
+  }
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(connections_.front().deadline() -
+                                                                 Clock::System().Monotonic());
+  return static_cast<int>(std::max<int64_t>(left.count(), 0));
+}
+
 void AdminServer::Run() {
+  std::vector<pollfd> waits;
   while (true) {
-    std::array<pollfd, 2> waits = {{{.fd = socket_.get(), .events = POLLIN, .revents = 0},
-                                    {.fd = stop_.fd(), .events = POLLIN, .revents = 0}}};
-    if (poll(waits.data(), waits.size(), -1) < 0) {
+    waits = {{.fd = stop_.fd(), .events = POLLIN, .revents = 0},
+             {.fd = socket_.get(), .events = POLLIN, .revents = 0}};
+    for (const AdminConnection& connection : connections_) {
+      waits.push_back({.fd = connection.fd(), .events = connection.events(), .revents = 0});
+    }
+    if (poll(waits.data(), waits.size(), PollTimeout()) < 0) {
       if (errno != EINTR) {
         return;
       }
       continue;
     }
-    if (waits[1].revents != 0) {
+    if (waits[0].revents != 0) {
       return;
     }
-    Fd connection(accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    if (connection.valid()) {
-      Serve(connection.get());
+    // Those that were waited for first: Accept may end one of them.
+    AdvanceAll(std::span(waits).subspan(2));
+    if (waits[1].revents != 0) {
+      Accept();
     }
   }
 }
 
-void AdminServer::Serve(int connection) const {
-  static const http::HttpLimits kLimits = {.head_bytes_max = AdminLimits::kRequestBytesMax};
-  http::HeadPools pools;
-  const std::unique_ptr<http::ServerCodec> codec =
-      http::MakeHttp1ServerCodec(kLimits, pools, http::UnderscoreNames::kAllow);
-  StringSink sink;
-  const auto until = std::chrono::steady_clock::now() + AdminLimits::kWait;
-  std::array<char, 4096> buffer;
-  http::ServerEvent event;
-  while (event.kind == http::EventKind::kNeedMore) {
-    if (!WaitFor(connection, POLLIN, until)) {
-      return;
-    }
-    const ssize_t got = recv(connection, buffer.data(), buffer.size(), MSG_DONTWAIT);
-    if (got <= 0) {
-      return;
-    }
-    codec->Receive({buffer.data(), static_cast<size_t>(got)}, event);
+void AdminServer::AdvanceAll(std::span<const pollfd> found) {
+  const MonotonicTime now = Clock::System().Monotonic();
+  auto connection = connections_.begin();
+  for (const pollfd& each : found) {
+    const bool stays =
+        connection->deadline() > now && (each.revents == 0 || connection->Advance(handler_));
+    connection = stays ? std::next(connection) : connections_.erase(connection);
   }
-  AdminAnswer answer{.status = http::StatusOf(event.error), .content_type = {}, .body = {}};
-  if (event.kind == http::EventKind::kHead) {
-    const std::string_view target = event.head->target;
-    answer = event.head->method == "GET" || event.head->is_head()
-                 ? handler_(target.substr(0, target.find('?')))
-                 : AdminAnswer{.status = 405, .content_type = "text/plain", .body = "GET only\n"};
+}
+
+void AdminServer::Accept() {
+  Fd accepted(accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (!accepted.valid()) {
+    return;
   }
-  const std::array<http::Header, 1> headers = {
-      {{.id = http::HeaderId::kContentType,
-        .fate = http::HeaderFate::kEndToEnd,
-        .name = "content-type",
-        .value = answer.content_type.empty() ? std::string_view("text/plain")
-                                             : std::string_view(answer.content_type)}}};
-  codec->SendError(answer.status, headers, answer.body, sink);
-  SendAll(connection, sink.text);
-  shutdown(connection, SHUT_WR);
+  if (connections_.size() >= AdminLimits::kConnectionsMax) {
+    connections_.pop_front();
+  }
+  connections_.emplace_back(std::move(accepted), Clock::System().Monotonic());
 }
 
 }  // namespace countersign::proxy

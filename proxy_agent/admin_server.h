@@ -3,34 +3,27 @@
 // It is read-only and knows nothing of the proxy: what to answer comes in by parameter.
 #pragma once
 
-#include <functional>
+#include <poll.h>
+
+#include <list>
 #include <memory>
-#include <string>
-#include <string_view>
+#include <span>
 #include <thread>
 
 #include "base/fd.h"
 #include "base/status.h"
 #include "base/wakeup.h"
 #include "proxy_agent/address.h"
+#include "proxy_agent/admin_connection.h"
 
 namespace countersign::proxy {
 
-struct AdminLimits {
-  static constexpr size_t kRequestBytesMax = 8 * 1024;     // A GET from a scraper is far smaller.
-  static constexpr std::chrono::milliseconds kWait{5000};  // For a whole request, or a whole send.
-};
-
-struct AdminAnswer {
-  int status = 200;
-  std::string content_type = "text/plain; charset=utf-8";
-  std::string body;
-};
-
-// AdminServer serves one connection at a time, so that nobody can make it cost more than a thread.
+// AdminServer serves up to AdminLimits::kConnectionsMax connections, so that nobody can make it
+// cost more than a thread; one more ends the one that waits longest, so that idle ones keep nobody
+// out.
 class AdminServer {
  public:
-  using Handler = std::function<AdminAnswer(std::string_view path)>;
+  using Handler = AdminHandler;
   // Start refuses an address that is not loopback. `handler` runs in the server's thread.
   static StatusOr<std::unique_ptr<AdminServer>> Start(const Address& address, Handler handler);
   ~AdminServer();
@@ -43,12 +36,15 @@ class AdminServer {
  private:
   AdminServer(Fd socket, Address address, Wakeup stop, Handler handler);
   void Run();
-  void Serve(int connection) const;
+  void Accept();
+  void AdvanceAll(std::span<const pollfd> found);
+  int PollTimeout() const;  // Milliseconds until the first deadline, -1 for none.
 
   Fd socket_;
   Address address_;
   Wakeup stop_;
   Handler handler_;
+  std::list<AdminConnection> connections_;  // By age; of the thread alone.
   std::thread thread_;
 };
 

@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "base/core_files.h"
 #include "base/log.h"
 #include "proxy_agent/proxy.h"
 
@@ -90,6 +91,7 @@ Status Serve(RunFlags flags) {
   ConfigureLog("countersign-proxy", format, level);
   IgnoreSigpipe();
   umask(077);
+  RETURN_IF_ERROR(ForbidCoreFiles());
   RaiseDescriptorLimit();
   const sigset_t signals = BlockSignals();
 

@@ -1,6 +1,8 @@
 #include "identity/server/document_checks.h"
 
 #include <algorithm>
+#include <functional>
+#include <map>
 #include <set>
 #include <string>
 #include <string_view>
@@ -18,6 +20,18 @@ using Names = std::set<std::string, std::less<>>;
 constexpr std::string_view kServerPath = "/server";
 constexpr std::string_view kAgentPath = "/agent";
 
+// Whether one process can match both on one node: then it is given both identities.
+bool Overlap(const authz::Registration& one, const authz::Registration& other) {
+  const authz::UnixSelectors& a = one.selectors;
+  const authz::UnixSelectors& b = other.selectors;
+  const bool apart = (a.uid && b.uid && a.uid != b.uid) || (a.gid && b.gid && a.gid != b.gid) ||
+                     (!a.path.empty() && !b.path.empty() && a.path != b.path) ||
+                     (!a.sha256.empty() && !b.sha256.empty() && a.sha256 != b.sha256);
+  return !apart && std::ranges::any_of(one.nodes, [&](const std::string& node) {
+    return std::ranges::find(other.nodes, node) != other.nodes.end();
+  });
+}
+
 class Checker {
  public:
   Checker(const RegistryState& state, const authz::LoadResult& loaded,
@@ -25,9 +39,11 @@ class Checker {
       : options_(options) {
     for (const auto& [name, registration] : state.registrations) {
       workload_ids_.insert(registration->value.id);
+      registrations_[name] = &registration->value;
     }
     for (const authz::Registration& registration : loaded.registrations) {
       workload_ids_.insert(registration.id);
+      registrations_[registration.name] = &registration;
     }
     for (const auto& [name, service] : state.services) {
       services_.insert(name);
@@ -52,14 +68,21 @@ class Checker {
     }
     if (registration.svid_ttl > options_.longest_svid_ttl) {
       Error(registration.where, what, "svid.ttl ", FormatDuration(registration.svid_ttl),
-            " is longer than a sixth of the authority's life, ",
-            FormatDuration(options_.longest_svid_ttl));
+            " is longer than an SVID may live here, ", FormatDuration(options_.longest_svid_ttl),
+            " (a sixth of the authority's life, and 7 days at most)");
     }
     for (const std::string& node : registration.nodes) {
       auto node_id = identity::SpiffeId::Parse(node);
       if (!node_id.ok() || !AgentNameOf(options_.trust_domain, *node_id).ok()) {
         Error(registration.where, what, "node ", Quoted(node), " is not an agent's ID, spiffe://",
               options_.trust_domain.name(), "/agent/NAME");
+      }
+    }
+    for (const auto& [name, other] : registrations_) {
+      if (other->id != registration.id && Overlap(registration, *other)) {
+        Warn(registration.where, what, "a process can match it and registration ", name,
+             ", and is then given both identities, ", Quoted(registration.id), " and ",
+             Quoted(other->id), ": say by uid, path or sha256 which process is which");
       }
     }
   }
@@ -105,6 +128,7 @@ class Checker {
   const DocumentCheckOptions& options_;
   Names workload_ids_;
   Names services_;
+  std::map<std::string, const authz::Registration*, std::less<>> registrations_;  // By name.
   std::vector<Diagnostic> found_;
 };
 

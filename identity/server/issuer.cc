@@ -73,6 +73,11 @@ StatusOr<std::unique_ptr<Issuer>> Issuer::Open(const IssuerOptions& options, con
   return issuer;
 }
 
+bool Issuer::EndsSoon() const {
+  const auto life = authority_.not_after() - authority_.not_before();
+  return authority_.not_after() - clock_.Now() < life / 5;
+}
+
 Status Issuer::CheckClock() const {
   std::chrono::nanoseconds moved;
   {
@@ -131,7 +136,9 @@ StatusOr<identity::X509Svid> Issuer::MakeServerSvid(std::chrono::nanoseconds ttl
 }
 
 std::chrono::nanoseconds Issuer::longest_ttl() const {
-  return (authority_.not_after() - authority_.not_before()) / IssuerLimits::kAuthorityLives;
+  return std::min<std::chrono::nanoseconds>(
+      (authority_.not_after() - authority_.not_before()) / IssuerLimits::kAuthorityLives,
+      IssuerLimits::kSvidTtlMax);
 }
 
 }  // namespace countersign::server

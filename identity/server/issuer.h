@@ -18,8 +18,9 @@
 namespace countersign::server {
 
 struct IssuerLimits {
-  static constexpr int kAuthorityLives = 6;             // The CA lives at least so many SVID lives.
-  static constexpr std::chrono::seconds kClockJump{5};  // NTP slews by less between two looks.
+  static constexpr int kAuthorityLives = 6;  // The CA lives at least so many SVID lives.
+  static constexpr std::chrono::hours kSvidTtlMax{168};  // Nothing revokes an SVID before its end.
+  static constexpr std::chrono::seconds kClockJump{5};   // NTP slews by less between two looks.
 };
 
 struct IssuerOptions {
@@ -60,6 +61,9 @@ class Issuer {
   // CheckClock refuses a wall clock outside the authority's life. It logs when the wall clock moved
   // against the monotonic one since the last look.
   Status CheckClock() const;
+
+  // EndsSoon: less than a fifth of the authority's life is left. It is not renewed by itself.
+  bool EndsSoon() const;
 
   const identity::CertificateAuthority& authority() const { return authority_; }
   const identity::TrustDomain& trust_domain() const { return authority_.trust_domain(); }

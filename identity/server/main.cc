@@ -6,6 +6,7 @@
 #include <csignal>
 
 #include "base/clock.h"
+#include "base/core_files.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/unix_grpc/grpc_log.h"
@@ -30,7 +31,7 @@ Exit codes: 0 ended as asked, 2 wrong use or a fault that the last line of the l
 struct Flags {
   ServerOptions server;
   std::string agent_svid_ttl = "1h";
-  std::string ca_ttl = "168h";
+  std::string ca_ttl = "8760h";  // Nothing renews it by itself, so not soon.
   std::string log_format = "console";
   std::string log_level = "info";
   std::string backup_path;
@@ -116,8 +117,10 @@ int Main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  if (Status status = ParseTexts(flags); !status.ok()) {
-    return Fail(status);
+  for (const Status& status : {ParseTexts(flags), ForbidCoreFiles(), ForbidReadingMemory()}) {
+    if (!status.ok()) {
+      return Fail(status);
+    }
   }
   if (app.got_subcommand("run")) {
     return Run(flags);

@@ -23,7 +23,10 @@ Status Rename(const std::string& from, const std::string& to) {
 
 Status BackUpDataFolder(const std::string& data_dir, const std::string& to) {
   RETURN_IF_ERROR(BackUpSqliteStore(StorePath(data_dir), to));
-  LogInfo("backup written", {{"path", to}});
+  LogInfo("backup written", {{"path", to},
+                             {"not_in_it", Concat(data_dir,
+                                                  "/ca, the authority and its key: keep a "
+                                                  "copy of it as safe as the key")}});
   return absl::OkStatus();
 }
 
@@ -52,6 +55,12 @@ Status RestoreDataFolder(const std::string& data_dir, const std::string& from) {
   RETURN_IF_ERROR(Rename(fresh, path));
   RETURN_IF_ERROR(SyncFolder(data_dir));
   LogInfo("store restored", {{"from", from}});
+  if (!std::filesystem::exists(Concat(data_dir, "/ca"), error)) {
+    LogWarning(
+        "there is no authority here: the server will make a new one, and every agent must "
+        "attest again; put the former ca folder back first",
+        {{"folder", Concat(data_dir, "/ca")}});
+  }
   return absl::OkStatus();
 }
 

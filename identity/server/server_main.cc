@@ -223,6 +223,11 @@ void Server::KeepHouse() {
       }
       if (!clock_status.ok()) {
         LogError("the clock is wrong", {{"why", clock_status}});
+      } else if (issuer_->EndsSoon()) {
+        LogWarning(
+            "the authority ends soon, and with it every identity: begin with a new one before "
+            "(see the fault table of docs/operations.md)",
+            {{"not_after", FormatTime(issuer_->authority().not_after())}});
       }
     }
     lock.lock();

@@ -61,13 +61,15 @@ constexpr auto kFirstOfLength = [] {
   return first;
 }();
 
-// HasPrefix reads '_' as '-': applications that read CGI variables do not tell them apart.
+// HasPrefix reads every byte but letters and digits as '-': applications that read CGI variables do
+// not tell them apart.
 bool HasPrefix(std::string_view name, std::string_view prefix) {
   if (name.size() < prefix.size()) {
     return false;
   }
   for (size_t i = 0; i < prefix.size(); ++i) {
-    if ((name[i] == '_' ? '-' : name[i]) != prefix[i]) {
+    const bool plain = IsDigit(name[i]) || (name[i] >= 'a' && name[i] <= 'z');
+    if ((plain ? name[i] : '-') != prefix[i]) {
       return false;
     }
   }

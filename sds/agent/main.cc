@@ -9,6 +9,7 @@
 #include <iostream>
 #include <thread>
 
+#include "base/core_files.h"
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -126,7 +127,8 @@ int Run(const Flags& flags) {
   StatusOr<LogFormat> format = ParseLogFormat(flags.log_format);
   StatusOr<LogLevel> level = ParseLogLevel(flags.log_level);
   StatusOr<AgentOptions> options = ToOptions(flags);
-  for (const Status& status : {format.status(), level.status(), options.status()}) {
+  for (const Status& status : {format.status(), level.status(), options.status(), ForbidCoreFiles(),
+                               ForbidReadingMemory()}) {
     if (!status.ok()) {
       std::cerr << "countersign-agent: " << Message(status) << "\n";
       return kExitError;

@@ -16,15 +16,21 @@ constexpr std::string_view kOwnDomainName = "ROOTCA";
 constexpr std::string_view kAllDomainsName = "ALL";
 constexpr std::string_view kSpiffeValidator = "envoy.tls.cert_validator.spiffe";
 
+// Of several identities "default" is a proxy's before another: only as that may it be configured.
 std::shared_ptr<const identity::X509Svid> FindSvid(std::string_view name, const AgentView& view,
                                                    const Attestation& attestation) {
+  std::shared_ptr<const identity::X509Svid> first;
   for (const auto& registration : attestation.matched) {
     auto svid = view.svids.find(registration->name);
-    if (svid != view.svids.end() && (name == kDefaultName || name == registration->id)) {
+    if (svid == view.svids.end() || (name != kDefaultName && name != registration->id)) {
+      continue;
+    }
+    if (registration->proxy.has_value()) {
       return svid->second;
     }
+    first = first == nullptr ? svid->second : first;
   }
-  return nullptr;
+  return first;
 }
 
 // A caller trusts the domains of its own identities, and is told of no others.

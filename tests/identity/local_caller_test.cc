@@ -7,13 +7,30 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstring>
+#include <functional>
+#include <utility>
 
 #include "base/fd.h"
 #include "tests/support/temp_dir.h"
+
+namespace {
+// What happens between reading a connection's addresses and asking the kernel for their owner.
+std::function<void()> before_sendto;  // NOLINT(cert-err58-cpp)
+}  // namespace
+
+// In place of libc's.
+extern "C" ssize_t sendto(int fd, const void* data, size_t size, int flags, const sockaddr* to,
+                          socklen_t to_size) {
+  if (before_sendto) {
+    std::exchange(before_sendto, nullptr)();
+  }
+  return ::syscall(SYS_sendto, fd, data, size, flags, to, to_size);
+}
 
 namespace countersign::identity {
 namespace {
@@ -207,6 +224,37 @@ TEST(LocalCallerTest, AClosedPeerIsNobody) {
     pollfd wait{pair.accepted.get(), POLLIN, 0};
     ASSERT_EQ(::poll(&wait, 1, 5000), 1);
     EXPECT_FALSE(LocalCaller::FromLoopbackSocket(pair.accepted.get()).ok());
+  }
+}
+
+// A caller that resets its connection and leaves its port to another user must not be taken for
+// him.
+TEST(LocalCallerTest, WhoTookAPortOverIsNotTheCaller) {
+  for (const Place& place : kPlaces) {
+    SCOPED_TRACE(place.name);
+    LoopbackPair pair;
+    in_port_t port = pair.Listen(place);
+    pair.client = LoopbackPair::Dial(place, port);
+    pair.Accept();
+    Address own;
+    own.size = sizeof(own.storage);
+    ASSERT_EQ(
+        ::getsockname(pair.client.get(), reinterpret_cast<sockaddr*>(&own.storage), &own.size), 0);
+    Fd successor;
+    before_sendto = [&] {
+      const linger reset{.l_onoff = 1, .l_linger = 0};
+      ::setsockopt(pair.client.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+      pair.client.Reset();
+      successor.Reset(::socket(place.client_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+      const int one = 1;
+      ::setsockopt(successor.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+      const Address target = AddressOf(place.client_family, place.target, port);
+      EXPECT_EQ(::bind(successor.get(), own.get(), own.size), 0) << strerror(errno);
+      EXPECT_EQ(::connect(successor.get(), target.get(), target.size), 0) << strerror(errno);
+    };
+    EXPECT_EQ(LocalCaller::FromLoopbackSocket(pair.accepted.get()).status().code(),
+              StatusCode::kNotFound);
+    EXPECT_TRUE(successor.valid());
   }
 }
 

@@ -366,6 +366,25 @@ TEST_F(LimitsTest, TheAdminPortBoundsItsRequests) {
   EXPECT_THAT(ask(AdminLimits::kRequestBytesMax), ::testing::StartsWith("HTTP/1.1 431"));
 }
 
+TEST_F(LimitsTest, WhoHoldsTheAdminPortOpenKeepsNobodyOut) {
+  StartOrders();
+  const StatusOr<std::unique_ptr<AdminServer>> admin = AdminServer::Start(
+      *Address::Parse("127.0.0.1:0"), [&](std::string_view path) { return orders_->Admin(path); });
+  ASSERT_TRUE(admin.ok()) << admin.status();
+  std::vector<std::unique_ptr<TestStream>> idle;
+  const auto began = std::chrono::steady_clock::now();
+  for (size_t i = 0; i < AdminLimits::kConnectionsMax + 5; ++i) {
+    idle.push_back(*TestStream::Connect((*admin)->address().text()));
+    idle.back()->Write(i % 2 == 0 ? "" : "GET /ready HTTP/1.1\r\n");
+  }
+  const std::unique_ptr<TestStream> probe = *TestStream::Connect((*admin)->address().text());
+  probe->Write("GET /ready HTTP/1.1\r\nhost: x\r\n\r\n");
+  EXPECT_THAT(probe->ReadAll(), ::testing::StartsWith("HTTP/1.1 200"));
+  EXPECT_LT(std::chrono::steady_clock::now() - began, AdminLimits::kWait) << "no deadline helped";
+  EXPECT_TRUE(idle.front()->WaitForEnd()) << "the oldest made room";
+  EXPECT_TRUE(idle.back()->WaitForEnd()) << "and the others have a deadline";
+}
+
 TEST_F(LimitsTest, ReadinessFollowsTheIdentity) {
   StartOrders();
   EXPECT_EQ(orders_->Admin("/ready").status, 200);

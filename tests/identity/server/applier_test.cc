@@ -82,7 +82,7 @@ TEST_F(ApplierTest, OneErrorStopsAllAndEveryErrorIsTold) {
 
 TEST_F(ApplierTest, LifeLongerThanTheAuthorityAllowsIsRefused) {
   EXPECT_THAT(Errors(Apply(RegistrationYaml("web") + "  svid: { ttl: 29h }\n")),
-              ElementsAre(HasSubstr("longer than a sixth")));
+              ElementsAre(HasSubstr("longer than an SVID may live here")));
 }
 
 TEST_F(ApplierTest, NodeMustBeAnAgentOfThisDomain) {
@@ -98,6 +98,22 @@ TEST_F(ApplierTest, UnknownNamesAreWarnings) {
   EXPECT_THAT(Warnings(report), Contains(HasSubstr("no registration gives out the ID")));
   EXPECT_THAT(Warnings(report), Contains(HasSubstr("no service \"orders-next\"")));
   EXPECT_EQ(registry_->state()->routes.size(), 1u);
+}
+
+// RegistrationYaml gives all of them one uid on one node.
+TEST_F(ApplierTest, AProcessThatWouldBeGivenTwoIdentitiesIsAWarningThatNamesBoth) {
+  EXPECT_THAT(Warnings(Apply(RegistrationYaml("web"))), ElementsAre());
+  EXPECT_THAT(Warnings(Apply(RegistrationYaml("copy"))),
+              ElementsAre(AllOf(HasSubstr("registration copy: "), HasSubstr("registration web"),
+                                HasSubstr("sa/web\""), HasSubstr("sa/copy\""))));
+  std::string apart = RegistrationYaml("apart");
+  apart.replace(apart.find("70010"), 5, "70011");
+  EXPECT_THAT(Warnings(Apply(apart)), ElementsAre());
+  EXPECT_THAT(Warnings(Apply(RegistrationYaml("far", "node-2"))), ElementsAre());
+  // Two registrations of one identity, as of two instances, are meant.
+  std::string again = RegistrationYaml("web");
+  again.replace(again.find("name: web"), 9, "name: web-2");
+  EXPECT_THAT(Warnings(Apply("---\n" + again)), ElementsAre(HasSubstr("registration copy")));
 }
 
 TEST_F(ApplierTest, SetWhoseTestFailsIsRefusedAndTheRunningOneStays) {

@@ -100,6 +100,23 @@ TEST_F(IssuerTest, ClockThatJumpsIsLoggedAndOneThatSlewsIsNot) {
                              HasSubstr("countersign doctor")));
 }
 
+TEST_F(IssuerTest, AnAuthorityEndsSoonWhenAFifthOfItsLifeIsLeft) {
+  auto issuer = Open();
+  EXPECT_FALSE(issuer->EndsSoon());
+  clock_.Advance(134h);
+  EXPECT_FALSE(issuer->EndsSoon());
+  clock_.Advance(1h);
+  EXPECT_TRUE(issuer->EndsSoon());
+}
+
+TEST_F(IssuerTest, AnSvidOfALongLivedAuthorityIsShortAllTheSame) {
+  IssuerOptions options = Options();
+  options.authority_ttl = 8760h;
+  auto issuer = Issuer::Open(options, clock_);
+  ASSERT_TRUE(issuer.ok()) << issuer.status();
+  EXPECT_EQ((*issuer)->longest_ttl(), 168h);
+}
+
 TEST_F(IssuerTest, ExpiredAuthorityIsASentence) {
   auto issuer = Open();
   clock_.Advance(169h);

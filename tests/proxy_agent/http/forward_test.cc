@@ -56,6 +56,13 @@ TEST(ForwardTest, InternalFieldsSpelledWithUnderscoresAreInternalToo) {
             std::string(kStart) + "x_other: kept\r\n\r\n");
 }
 
+// Applications that make one variable of every byte but letters and digits would read them too.
+TEST(ForwardTest, InternalFieldsSpelledWithOtherBytesAreInternalToo) {
+  EXPECT_EQ(Forward("X.Forwarded.Client.Cert: By=x\r\nx!forwarded!for: 1\r\nl5d~a: b\r\n"
+                    "X-Forwarded7: kept\r\n"),
+            std::string(kStart) + "x-forwarded7: kept\r\n\r\n");
+}
+
 TEST(ForwardTest, InternalFieldsAreNotJudged) {
   const auto parsed = ParseRequest(
       "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1\r\nConnection: close\r\nAccept: x\r\n\r\n");

@@ -200,6 +200,27 @@ TEST_F(SecretServiceTest, WithdrawsTrustWhenTheLastAuthorityIsGone) {
   }
 }
 
+// Of the identities of one caller the one with which it may be configured comes first, whatever the
+// registrations are called.
+TEST_F(SecretServiceTest, DefaultIsTheProxysIdentityBeforeAnother) {
+  server_.Put("Registration", "a-copy", RegistrationDocument("a-copy", kWorkerId));
+  server_.Put("Registration", "web", RegistrationDocument("web", kWebId, R"("proxy":{})"));
+  ASSERT_TRUE(Applied());
+  SecretStream stream(agent_);
+  stream.Ask({"default"});
+  const auto id = [&] {
+    const tls::TlsCertificate& certificate = stream.secrets["default"].tls_certificate();
+    auto svid = identity::X509Svid::FromPem(certificate.certificate_chain().inline_bytes(),
+                                            certificate.private_key().inline_bytes());
+    return svid.ok() ? (*svid).id().str() : "";
+  };
+  // Its SVID may be signed after the other's.
+  do {
+    ASSERT_TRUE(stream.Next());
+    stream.Ask({"default"});
+  } while (id() != kWebId);
+}
+
 TEST_F(SecretServiceTest, IsSilentAboutUnknownNamesUntilTheyAreKnown) {
   SecretStream stream(agent_);
   stream.Ask({"default", std::string(kWorkerId), "file-root:system"});
