@@ -42,10 +42,11 @@ class RunningAgent {
 
   Status Start() {
     StatusOr<std::unique_ptr<Agent>> agent = Agent::Start(options_, Clock::System(), {});
-    if (agent.ok()) {
-      agent_ = *std::move(agent);
+    if (!agent.ok()) {
+      return agent.status();
     }
-    return agent.status();
+    agent_ = *std::move(agent);
+    return absl::OkStatus();
   }
   void Stop() { agent_.reset(); }
   AgentOptions& options() { return options_; }
