@@ -1,6 +1,7 @@
 #include "cli/audit_commands.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -14,6 +15,7 @@
 #include "audit/query/verify.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "identity/spiffe_id.h"
 
 namespace countersign::cli {
 namespace {
@@ -25,7 +27,7 @@ struct Options {
   std::string format = "table";
   std::string id, caller, callee, rule, effect, reason, path, since, until;
   std::string vkey, known, proof_file;
-  size_t limit = 100;
+  int64_t limit = 100;
   bool proof = false;
 };
 using OptionsPtr = std::shared_ptr<Options>;
@@ -39,16 +41,24 @@ StatusOr<std::string> Folder(const Context& context) {
   return context.audit_dir;
 }
 
-// A folder that is no log is an error of the question; `verify` has its own word for one that lost
-// its key.
-StatusOr<std::string> LogFolder(const Context& context) {
+// What shows that a folder holds a log; one that lost a part of it is for `verify` to name.
+StatusOr<std::string> FolderWithAny(const Context& context,
+                                    std::initializer_list<std::string_view> files) {
   ASSIGN_OR_RETURN(std::string folder, Folder(context));
-  if (std::error_code error; !std::filesystem::exists(folder + "/log.vkey", error)) {
-    return NotFound("no audit log can be seen in ", folder,
-                    " (it has no log.vkey); give the folder ",
-                    "that countersign-agent writes, as root: --audit-dir DIR");
+  std::string names;
+  for (std::string_view file : files) {
+    std::error_code error;
+    if (std::filesystem::exists(Concat(folder, "/", file), error)) {
+      return folder;
+    }
+    names += Concat(names.empty() ? "" : " and no ", file);
   }
-  return folder;
+  return NotFound("no audit log can be seen in ", folder, " (it has no ", names,
+                  "); give the folder that countersign-agent writes, as root: --audit-dir DIR");
+}
+
+StatusOr<std::string> LogFolder(const Context& context) {
+  return FolderWithAny(context, {"log.vkey"});
 }
 
 std::optional<std::string> TrustedKey(const Options& options) {
@@ -87,16 +97,66 @@ StatusOr<authz::Reason> ParseReason(const std::string& text) {
   return InvalidArgument("unknown reason ", Quoted(text), " (know ", known, ")");
 }
 
+// An id as records hold it; "-" is what tables show for none.
+StatusOr<std::optional<std::string>> ParseId(std::string_view option, const std::string& text) {
+  if (text.empty()) {
+    return std::optional<std::string>();
+  }
+  if (text == "-") {
+    return std::optional<std::string>("");
+  }
+  if (StatusOr<identity::SpiffeId> id = identity::SpiffeId::Parse(text); !id.ok()) {
+    return InvalidArgument(option, ": ", Message(id.status()), "; give spiffe://... or - for none");
+  }
+  return std::optional<std::string>(text);
+}
+
+StatusOr<std::optional<std::string>> ParseRule(const std::string& text) {
+  if (text.empty()) {
+    return std::optional<std::string>();
+  }
+  bool whole = std::ranges::count(text, '/') == 2 && !text.starts_with('/') &&
+               !text.ends_with('/') && text.find("//") == std::string::npos;
+  if (!whole) {
+    return InvalidArgument("--rule is set/policy/rule, as the records show it, not ", Quoted(text));
+  }
+  return std::optional<std::string>(text);
+}
+
+// What people write for a wildcard would be looked for as it stands, and not be found.
+StatusOr<std::optional<std::string>> ParsePath(const std::string& text) {
+  if (text.empty()) {
+    return std::optional<std::string>();
+  }
+  if (!text.starts_with('/')) {
+    return InvalidArgument("--path ", Quoted(text), " must begin with /");
+  }
+  if (size_t at = text.find_first_of("*{?#"); at != std::string::npos) {
+    bool pattern = text[at] == '*' || text[at] == '{';
+    return InvalidArgument("--path is the beginning of a path; '", text.substr(at, 1), "' in ",
+                           Quoted(text),
+                           pattern ? " is no pattern" : ": query and fragment are not recorded",
+                           ": give what stands before it");
+  }
+  return std::optional<std::string>(text);
+}
+
+StatusOr<size_t> ParseLimit(int64_t limit) {
+  constexpr auto kMost = static_cast<int64_t>(audit::SearchLimits::kFoundMax);
+  if (limit < 1 || limit > kMost) {
+    return InvalidArgument("--limit is 1 to ", kMost, ", not ", limit,
+                           "; narrow a search with --since and --until");
+  }
+  return static_cast<size_t>(limit);
+}
+
 StatusOr<audit::SearchQuery> ToQuery(const Options& options) {
   audit::SearchQuery query;
-  auto text = [](const std::string& value) {
-    return value.empty() ? std::nullopt : std::optional<std::string>(value);
-  };
-  query.caller = text(options.caller);
-  query.callee = text(options.callee);
-  query.rule = text(options.rule);
-  query.path_prefix = text(options.path);
-  query.limit = options.limit;
+  ASSIGN_OR_RETURN(query.caller, ParseId("--caller", options.caller));
+  ASSIGN_OR_RETURN(query.callee, ParseId("--callee", options.callee));
+  ASSIGN_OR_RETURN(query.rule, ParseRule(options.rule));
+  ASSIGN_OR_RETURN(query.path_prefix, ParsePath(options.path));
+  ASSIGN_OR_RETURN(query.limit, ParseLimit(options.limit));
   if (!options.effect.empty()) {
     if (options.effect != "allow" && options.effect != "deny") {
       return InvalidArgument("--effect is allow or deny, not ", Quoted(options.effect));
@@ -133,7 +193,8 @@ std::vector<std::string> Row(const audit::FoundDecision& found, OutputFormat for
   std::vector<std::string> row = {audit::FormatTimeNs(r.time_ns),
                                   id,
                                   std::string(audit::EffectName(r.effect)),
-                                  r.caller.empty() ? "-" : std::string(r.caller),
+                                  std::string(r.listener),
+                                  std::string(r.caller),
                                   std::string(r.callee),
                                   request,
                                   why};
@@ -142,9 +203,25 @@ std::vector<std::string> Row(const audit::FoundDecision& found, OutputFormat for
                            std::string(r.node), Concat(found.decision.index)});
   }
   for (std::string& cell : row) {
-    cell = EscapeForTerminal(cell);
+    cell = cell.empty() ? "-" : EscapeForTerminal(cell);
   }
   return row;
+}
+
+// Rings are drained one after the other, so the log is not in the order of time.
+void SortByTime(std::vector<audit::FoundDecision>& found) {
+  std::ranges::stable_sort(found, {}, [](const audit::FoundDecision& hit) {
+    return hit.decision.record.decision()->time_ns;
+  });
+}
+
+// What was not given must not pass for what is not there.
+void SayHowMany(size_t found, uint64_t matched, std::ostream& err) {
+  if (found == 0) {
+    err << "no decision matches\n";
+  } else if (found < matched) {
+    err << found << " newest of " << matched << "; see --limit, --since\n";
+  }
 }
 
 Status Search(Context& context, const Options& options) {
@@ -152,6 +229,8 @@ Status Search(Context& context, const Options& options) {
   ASSIGN_OR_RETURN(audit::SearchQuery query, ToQuery(options));
   ASSIGN_OR_RETURN(audit::LogSearcher log, OpenLog(context, options));
   ASSIGN_OR_RETURN(std::vector<audit::FoundDecision> found, log.Search(query));
+  SortByTime(found);
+  SayHowMany(found.size(), log.matched(), context.err);
   if (format == OutputFormat::kJson) {
     context.out << "[";
     for (size_t i = 0; i < found.size(); ++i) {
@@ -161,8 +240,8 @@ Status Search(Context& context, const Options& options) {
     context.out << "]\n";
     return absl::OkStatus();
   }
-  std::vector<std::string> heads = {"TIME",   "DECISION", "EFFECT", "CALLER",
-                                    "CALLEE", "REQUEST",  "WHY"};
+  std::vector<std::string> heads = {"TIME",   "DECISION", "EFFECT",  "LISTENER",
+                                    "CALLER", "CALLEE",   "REQUEST", "WHY"};
   if (format == OutputFormat::kWide) {
     heads.insert(heads.end(), {"STATUS", "PEER", "SERVICE", "NODE", "INDEX"});
   }
@@ -171,9 +250,6 @@ Status Search(Context& context, const Options& options) {
     table.AddRow(Row(hit, format));
   }
   table.Print(context.out);
-  if (found.empty()) {
-    context.err << "no decision matches\n";
-  }
   return absl::OkStatus();
 }
 
@@ -270,7 +346,7 @@ Status Verify(Context& context, const Options& options) {
   }
   ASSIGN_OR_RETURN(OutputFormat format, TableOrJson(options));
   audit::VerifyOptions verify;
-  ASSIGN_OR_RETURN(verify.folder, Folder(context));
+  ASSIGN_OR_RETURN(verify.folder, FolderWithAny(context, {"log.vkey", "checkpoint", "tile"}));
   verify.vkey = TrustedKey(options);
   if (!options.known.empty()) {
     ASSIGN_OR_RETURN(verify.known, ReadFile(options.known, kProofBytesMax));
@@ -329,7 +405,7 @@ void AddAuditCommands(CLI::App& app, Context& context) {
   Options& o = *options;
 
   CLI::App* search = AddVerb(*audit, context, options, Search, "search", "find decisions");
-  search->add_option("--caller", o.caller, "SPIFFE ID of the caller");
+  search->add_option("--caller", o.caller, "SPIFFE ID of the caller; -: without identity");
   search->add_option("--callee", o.callee, "SPIFFE ID of the guarded workload");
   search->add_option("--rule", o.rule, "the rule that decided: set/policy/rule");
   search->add_option("--effect", o.effect, "allow or deny");
@@ -341,6 +417,9 @@ void AddAuditCommands(CLI::App& app, Context& context) {
   AddKey(*search, o);
   search->footer(
       "\nReads the whole log and proves that it did: what is not found is not in the log.\n"
+      "A request between two workloads of the mesh leaves two records: the caller's proxy records\n"
+      "on listener `outbound` which process used its way out (local_caller), the callee's proxy\n"
+      "what policy said. --reason allow_rule finds what policy allowed.\n"
       "\nExamples:\n"
       "  countersign audit search --effect deny --since 1h\n"
       "  countersign audit search --caller spiffe://shop.example/ns/prod/sa/web -o json");
@@ -370,7 +449,7 @@ void AddAuditCommands(CLI::App& app, Context& context) {
   verify->add_option("-o,--output", o.format, "table or json");
   verify->footer(
       "\nExamples:\n"
-      "  countersign audit verify --audit-dir /var/lib/countersign/audit\n"
+      "  countersign audit verify --audit-dir /var/lib/countersign-agent/audit\n"
       "  countersign audit verify --vkey \"$KEY\" --proof ID.tlog-proof");
 
   CLI::App* dump = AddVerb(*audit, context, options, Export, "export",

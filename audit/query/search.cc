@@ -40,6 +40,7 @@ class Sieve {
     return absl::OkStatus();
   }
 
+  uint64_t matched() const { return dropped_ + kept_.size(); }
   std::vector<FoundDecision> Found() {
     return {std::make_move_iterator(kept_.begin()), std::make_move_iterator(kept_.end())};
   }
@@ -109,6 +110,7 @@ StatusOr<std::vector<FoundDecision>> LogSearcher::Search(const SearchQuery& quer
   Sieve sieve(query);
   RETURN_IF_ERROR(reader_.ReadAllProven(
       [&sieve](uint64_t index, std::string_view entry) { return sieve.Take(index, entry); }));
+  matched_ = sieve.matched();
   return sieve.Found();
 }
 

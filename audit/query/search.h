@@ -53,6 +53,8 @@ class LogSearcher {
   // Search gives the newest matches, oldest first. DataLoss if the records do not give the root
   // that was signed for them: then nothing is given.
   StatusOr<std::vector<FoundDecision>> Search(const SearchQuery& query);
+  // matched is how many the last Search matched, also beyond its limit.
+  uint64_t matched() const { return matched_; }
   // Find gives one decision; NotFound says what to look at.
   StatusOr<FoundDecision> Find(const DecisionId& id);
   LogReader& reader() { return reader_; }
@@ -60,6 +62,7 @@ class LogSearcher {
  private:
   explicit LogSearcher(LogReader reader) : reader_(std::move(reader)) {}
   LogReader reader_;
+  uint64_t matched_ = 0;
 };
 
 }  // namespace countersign::audit

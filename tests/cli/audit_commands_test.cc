@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -14,6 +16,7 @@ namespace {
 
 using testing::HasSubstr;
 using Json = nlohmann::json;
+using audit::SampleDecision;
 
 class AuditCommandsTest : public audit::LogFixture {
  protected:
@@ -66,6 +69,94 @@ TEST_F(AuditCommandsTest, WrongQuestionsAreRefusedWithTheRightWords) {
   EXPECT_THAT(result.err, HasSubstr("no decision"));
 }
 
+// An answer of nothing is a proof, so a value that no record can hold gets none.
+TEST_F(AuditCommandsTest, AValueThatNoRecordCanHoldIsRefusedAndNotSearched) {
+  const std::array<std::array<const char*, 3>, 14> kRows = {{
+      {"--rule", "nobody-purges", "--rule is set/policy/rule"},
+      {"--rule", "orders/nobody-purges", "not \"orders/nobody-purges\""},
+      {"--rule", "shop//nobody-purges", "set/policy/rule"},
+      {"--rule", "/orders/nobody-purges", "set/policy/rule"},
+      {"--rule", "shop/orders/", "set/policy/rule"},
+      {"--rule", "a/b/c/d", "set/policy/rule"},
+      {"--caller", "web", "--caller: SPIFFE ID \"web\" must begin with spiffe://"},
+      {"--caller", "spiffe://shop.example/ns/prod/sa/", "or - for none"},
+      {"--callee", "orders", "--callee: SPIFFE ID \"orders\" must begin with spiffe://"},
+      {"--path", "orders", "--path \"orders\" must begin with /"},
+      {"--path", "/orders/*", "'*' in \"/orders/*\" is no pattern: give what stands before it"},
+      {"--path", "/orders/{id}", "'{' in"},
+      {"--path", "/orders?x=1", "query and fragment are not recorded"},
+      {"--path", "*", "must begin with /"},
+  }};
+  for (const auto& [option, value, said] : kRows) {
+    Result result = Run({"search", option, value});
+    EXPECT_EQ(result.code, kError) << value;
+    EXPECT_EQ(result.out, "") << value;
+    EXPECT_THAT(result.err, HasSubstr(said)) << value;
+  }
+}
+
+TEST_F(AuditCommandsTest, WhatARecordHoldsIsFound) {
+  for (const auto& [option, value] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"--rule", "shop/orders/nobody-purges"},
+           {"--caller", "spiffe://shop.example/ns/prod/sa/web"},
+           {"--callee", "spiffe://shop.example/ns/prod/sa/orders"},
+           {"--path", "/orders/"}}) {
+    EXPECT_EQ(Json::parse(Run({"search", option, value, "-o", "json"}).out).size(), 30U) << value;
+  }
+  Result none = Run({"search", "--caller", "-"});
+  EXPECT_EQ(none.code, kGood);
+  EXPECT_EQ(none.err, "no decision matches\n");
+}
+
+TEST_F(AuditCommandsTest, ASearchThatTheLimitCutsSaysOfHowMany) {
+  Result cut = Run({"search", "--limit", "7"});
+  EXPECT_EQ(std::ranges::count(cut.out, '\n'), 8);
+  EXPECT_EQ(cut.err, "7 newest of 30; see --limit, --since\n");
+  EXPECT_EQ(Run({"search", "--limit", "29", "-o", "json"}).err,
+            "29 newest of 30; see --limit, --since\n");
+  EXPECT_EQ(Run({"search", "--limit", "30"}).err, "");
+  EXPECT_EQ(Run({"search"}).err, "");
+}
+
+TEST_F(AuditCommandsTest, ALimitThatIsNoneIsRefusedAsItWasGiven) {
+  for (const char* limit : {"-1", "0", "100001"}) {
+    Result result = Run({"search", "--limit", limit});
+    EXPECT_EQ(result.code, kError) << limit;
+    EXPECT_THAT(result.err, HasSubstr(Concat("--limit is 1 to 100000, not ", limit, ";")));
+  }
+}
+
+// The way out of the caller's proxy and the verdict of the callee's: one request, two records, in
+// the log in whatever order the rings were drained.
+TEST_F(AuditCommandsTest, ATableShowsTheListenerAndIsInTheOrderOfTime) {
+  std::filesystem::remove_all(folder_);
+  auto log = Open();
+  SampleDecision verdict(2);
+  SampleDecision way_out(1);
+  way_out.record.listener = "outbound";
+  way_out.record.time_ns -= 5'000'000;
+  way_out.record.effect = authz::Effect::kAllow;
+  way_out.record.reason = authz::Reason::kLocalCaller;
+  way_out.record.rule = {};
+  log->Append({kRing, 1}, audit::EncodeToString(verdict.record));
+  log->Append({kRing, 2}, audit::EncodeToString(way_out.record));
+  ASSERT_TRUE(log->Commit().ok());
+  Result found = Run({"search"});
+  ASSERT_EQ(found.code, kGood) << found.err;
+  std::istringstream lines(found.out);
+  std::string head;
+  std::string first;
+  std::string second;
+  std::getline(lines, head);
+  std::getline(lines, first);
+  std::getline(lines, second);
+  EXPECT_THAT(head, HasSubstr("EFFECT  LISTENER  CALLER"));
+  EXPECT_THAT(first, testing::AllOf(HasSubstr("allow   outbound"), HasSubstr("local_caller")));
+  EXPECT_THAT(second, testing::AllOf(HasSubstr("deny    http"), HasSubstr("nobody-purges")));
+  Json json = Json::parse(Run({"search", "-o", "json"}).out);
+  EXPECT_LT(json[0]["time"], json[1]["time"]);
+}
+
 TEST_F(AuditCommandsTest, ExplainSpeaksOfTheRuleTheVersionAndTheNearestAllow) {
   Result result = Run({"explain", audit::DecisionIdText(IdOf(7))});
   ASSERT_EQ(result.code, kGood) << result.err;
@@ -102,6 +193,27 @@ TEST_F(AuditCommandsTest, VerifyPassesAndAfterOneFlippedByteNamesTheRecord) {
   EXPECT_THAT(bad.out, HasSubstr("FAILED: record 1"));
   EXPECT_THAT(bad.out, HasSubstr("decision d001"));
   EXPECT_EQ(Json::parse(Run({"verify", "-o", "json"}).out)["good"], false);
+}
+
+// Exit status 1 says that a log was altered: where none is, there is nothing to say it of.
+TEST_F(AuditCommandsTest, VerifyOfAFolderWithoutALogIsWrongUse) {
+  std::filesystem::remove_all(folder_);
+  for (const char* state : {"absent", "empty"}) {
+    Result result = Run({"verify"});
+    EXPECT_EQ(result.code, kError) << state;
+    EXPECT_EQ(result.out, "") << state;
+    EXPECT_THAT(result.err, HasSubstr(Concat("no audit log can be seen in ", folder_))) << state;
+    std::filesystem::create_directory(folder_);
+  }
+}
+
+TEST_F(AuditCommandsTest, VerifyOfALogThatLostAPartIsAFinding) {
+  for (const char* lost : {"log.vkey", "checkpoint"}) {
+    std::filesystem::remove(Path(lost));
+    Result result = Run({"verify"});
+    EXPECT_EQ(result.code, kFindings) << lost << result.err;
+    EXPECT_THAT(result.out, HasSubstr("FAILED")) << lost;
+  }
 }
 
 TEST_F(AuditCommandsTest, ExportPrintsEveryRecordOnALine) {
