@@ -67,6 +67,19 @@ def packages_and_their_page():
         yield f"dependencies.md: {name} is " + ("not named" if name in installed else "not in tools/packages.txt")
 
 
+def metrics_and_their_page():
+    """docs/operations.md lists every metric of the proxy with its type and meaning, and no other."""
+    source = (TOP / "proxy_agent/metrics.cc").read_text()
+    made = {(name, kind, doc) for name, kind, doc in
+            re.findall(r'\.Family\("(\w+)",\s*"(\w+)",\s*"([^"]+)"\)', source)}
+    page = (TOP / "docs/operations.md").read_text().partition("## Metrics")[2].partition("\n## ")[0]
+    told = set(re.findall(r"^\| `countersign_proxy_(\w+)` \| (\w+) \| (.+) \|$", page, re.M))
+    if len(made) < 20 or len(made) != source.count(".Family("):
+        yield "proxy_agent/metrics.cc: its metrics cannot be read any more"
+    for name, kind, doc in sorted(made ^ told):
+        yield f"operations.md: the metric {name} ({kind}: {doc}) is " + ("missing" if (name, kind, doc) in made else "not made")
+
+
 def main():
     errors, tests, links = [], known_tests(), 0
     for path in [TOP / "README.md", TOP / "CONTRIBUTING.md", *sorted((TOP / "docs").glob("*.md"))]:
@@ -90,6 +103,7 @@ def main():
     for name in ("threat_model.md", "operations.md"):
         errors += [f"{name}: no test for: {row}" for row in rows_without_a_test(TOP / "docs" / name, tests)]
     errors += packages_and_their_page()
+    errors += metrics_and_their_page()
     print("\n".join(errors))
     print(f"{links} names and links looked up, {len(errors)} missing")
     return 1 if errors or links < 60 else 0
