@@ -5,6 +5,8 @@
 #include <memory>
 
 #include "authz/check/assertions.h"
+#include "authz/kinds/report.h"
+#include "authz/kinds/value.h"
 #include "authz/prove/who_can.h"
 #include "authz/prove/witness.h"
 #include "base/clock.h"
@@ -24,48 +26,70 @@ struct WhoCanOptions {
   std::string output = "table";
 };
 
-// "under:X" and the like, or the text itself; a path may be a template.
-Matcher ReadMatcher(std::string_view text, Field field) {
-  Matcher matcher;
-  for (auto [word, kind] :
-       {std::pair("under:", Matcher::Kind::kUnder), std::pair("prefix:", Matcher::Kind::kPrefix),
-        std::pair("suffix:", Matcher::Kind::kSuffix), std::pair("re2:", Matcher::Kind::kRe2)}) {
-    if (text.starts_with(word)) {
-      matcher.kind = kind;
-      matcher.text = text.substr(std::string_view(word).size());
-      return matcher;
-    }
-  }
-  bool shape = text.find('{') != std::string_view::npos || text.ends_with("/**");
-  matcher.kind = field == Field::kPath && shape ? Matcher::Kind::kTemplate : Matcher::Kind::kExact;
-  matcher.text = text;
-  return matcher;
+authz::yaml::Node Scalar(std::string_view text) {
+  authz::yaml::Node node;
+  node.kind = authz::yaml::Node::Kind::kScalar;
+  node.text = text;
+  return node;
 }
 
-void AddCondition(std::string_view text, Field field, authz::Entry& entry) {
+// "under:X" and the like as the map that a policy would hold, or the text itself.
+authz::yaml::Node AsPredicate(std::string_view text) {
+  for (std::string_view word : {"exact", "under", "prefix", "suffix", "re2"}) {
+    if (text.starts_with(word) && text.substr(word.size()).starts_with(':')) {
+      authz::yaml::Node map;
+      map.kind = authz::yaml::Node::Kind::kMap;
+      map.members.push_back({std::string(word), {}, Scalar(text.substr(word.size() + 1))});
+      return map;
+    }
+  }
+  return Scalar(text);
+}
+
+// The predicate that `text` is in a policy: what could not match there is refused here, since
+// "nothing of it is allowed" would be taken for a proof.
+StatusOr<Matcher> ReadMatcher(std::string_view option, std::string_view text, Field field) {
+  bool method = field == Field::kMethod;
+  const authz::FieldRow row = {
+      .path = option,
+      .type = method ? authz::FieldType::kMethod : authz::FieldType::kMatcher,
+      .field = field};
+  authz::LoadContext context{authz::Reporter("")};
+  authz::Value value;
+  if (method ? CheckScalar(Scalar(text), row, context, value)
+             : CheckMatcher(AsPredicate(text), row, context, value)) {
+    return value.matcher;
+  }
+  return InvalidArgument(context.reporter.diagnostics().front().message);
+}
+
+Status AddCondition(std::string_view option, std::string_view text, Field field,
+                    authz::Entry& entry) {
   if (!text.empty()) {
     authz::Condition& condition = entry.all_of.emplace_back();
     condition.field = field;
-    condition.any_of.push_back(ReadMatcher(text, field));
+    ASSIGN_OR_RETURN(condition.any_of.emplace_back(), ReadMatcher(option, text, field));
   }
+  return absl::OkStatus();
 }
 
-authz::PolicyAssertion PartOf(const WhoCanOptions& options) {
+StatusOr<authz::PolicyAssertion> PartOf(const WhoCanOptions& options) {
   authz::PolicyAssertion part;
   part.subject = authz::Subject::kAnyone;
   if (options.caller == "none") {
     authz::Condition& condition = part.from.emplace_back().all_of.emplace_back();
     condition.any_of.emplace_back().kind = Matcher::Kind::kAbsent;
   } else if (!options.caller.empty()) {
-    AddCondition(options.caller, Field::kId, part.from.emplace_back());
+    RETURN_IF_ERROR(AddCondition("--caller", options.caller, Field::kId, part.from.emplace_back()));
   }
   part.subject = part.from.empty() ? authz::Subject::kAnyone : authz::Subject::kEntries;
   if (!options.workload.empty()) {
-    part.workloads.push_back(ReadMatcher(options.workload, Field::kId));
+    ASSIGN_OR_RETURN(part.workloads.emplace_back(),
+                     ReadMatcher("--workload", options.workload, Field::kId));
   }
   authz::Entry to;
-  AddCondition(options.method, Field::kMethod, to);
-  AddCondition(options.path, Field::kPath, to);
+  RETURN_IF_ERROR(AddCondition("--method", options.method, Field::kMethod, to));
+  RETURN_IF_ERROR(AddCondition("--path", options.path, Field::kPath, to));
   if (!to.all_of.empty()) {
     part.to.push_back(std::move(to));
   }
@@ -110,14 +134,18 @@ void PrintAsJson(const AllowedReport& report, std::ostream& out) {
 }
 
 void WhoCan(Context& context, const WhoCanOptions& options) {
+  StatusOr<authz::PolicyAssertion> part = PartOf(options);
+  if (!part.ok()) {
+    context.Fail(part.status());
+    return;
+  }
   StatusOr<authz::LoadResult> loaded = LoadFaultless(options.paths, context);
   if (!loaded.ok()) {
     context.Fail(loaded.status());
     return;
   }
-  StatusOr<AllowedReport> report =
-      authz::prove::WhoCan(loaded->sets, PartOf(options),
-                           authz::ProveOptionsFor(loaded->services, Clock::System().Now()));
+  StatusOr<AllowedReport> report = authz::prove::WhoCan(
+      loaded->sets, *part, authz::ProveOptionsFor(loaded->services, Clock::System().Now()));
   if (!report.ok()) {
     FailProof(report.status(), context);
     return;
@@ -141,8 +169,9 @@ void AddPolicyWhoCan(CLI::App& policy, Context& context) {
   verb->footer(
       "Examples:\n  countersign policy who-can policies --path under:/admin\n"
       "  countersign policy who-can policies --caller spiffe://shop.example/ns/prod/sa/web\n"
-      "Values are exact; under:X, prefix:X, suffix:X and re2:X are wider, and a path may be a\n"
-      "template. Ends with 0 if something is allowed, 1 if nothing is, 2 on an error, 3 if a\n"
+      "Values are exact; except of a method, under:X, prefix:X, suffix:X and re2:X are wider, and\n"
+      "a path may be a template. Ends with 0 if something is allowed, 1 if nothing is, 2 on an "
+      "error, 3 if a\n"
       "stated limit was reached first.");
   verb->callback([&context, options] { WhoCan(context, *options); });
 }

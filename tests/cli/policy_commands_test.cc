@@ -189,5 +189,41 @@ TEST(PolicyCommandsTest, WhoCanListsWhatIsAllowedAndEndsWithOneIfNothingIs) {
   EXPECT_THAT(nothing.out, HasSubstr("nothing of it is allowed"));
 }
 
+// "nothing of it is allowed" is a proof: a value that no request can have gets none.
+TEST(PolicyCommandsTest, WhoCanRefusesAValueThatNoRequestCanHave) {
+  TempDir dir;
+  std::string folder = WriteSet(dir, Allow("a", "/a/**"));
+  const std::pair<const char*, const char*> kRows[] = {
+      {"--workload orders", "--workload: SPIFFE ID \"orders\" must begin with spiffe://"},
+      {"--workload under:orders", "--workload: SPIFFE ID \"orders\" must begin with spiffe://"},
+      {"--caller web", "--caller: SPIFFE ID \"web\" must begin with spiffe://"},
+      {"--caller prefix:web", "--caller: prefix \"web\" can never match"},
+      {"--path a", "--path: path \"a\" must begin with /"},
+      {"--path '/a/*'", "--path: '*' in \"/a/*\" is not a wildcard"},
+      {"--path under:/a/", "--path: {under: \"/a/\"} ends at a segment border by itself"},
+      {"--path 're2:('", "--path: "},
+      {"--method get", "--method: must be a method in upper case, not \"get\""},
+      {"--method prefix:G", "--method: must be a method in upper case, not "},
+      {"--method '*'", "--method: '*' is no method"},
+  };
+  for (const auto& [words, said] : kRows) {
+    Result result = Countersign(Concat("policy who-can ", folder, " ", words));
+    EXPECT_EQ(result.exit_code, 2) << words << result.out;
+    EXPECT_TRUE(result.out.starts_with(Concat("error: ", said))) << words << ": " << result.out;
+  }
+}
+
+TEST(PolicyCommandsTest, WhoCanTakesExactWiderAndTemplatedValues) {
+  TempDir dir;
+  std::string folder = WriteSet(dir, Allow("a", "/a/**"));
+  for (const char* words :
+       {"--path /a/b", "--path exact:/a/b", "--path /a/{id}", "--path '/a/b/**'",
+        "--path under:/a/b", "--path prefix:/a/", "--path suffix:/b", "--path 're2:/a/[0-9]+'",
+        "--workload prefix:spiffe://"}) {
+    Result result = Countersign(Concat("policy who-can ", folder, " ", words));
+    EXPECT_EQ(result.exit_code, 0) << words << result.out;
+  }
+}
+
 }  // namespace
 }  // namespace countersign::cli
