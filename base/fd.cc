@@ -10,10 +10,15 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <mutex>
+
+#include "base/log.h"
+#include "base/passed_descriptors.h"
 
 namespace countersign {
 namespace {
 
+constexpr int kSoPassRights = 83;               // SO_PASSRIGHTS, Linux 6.16; not in older headers.
 constexpr size_t kFdsMax = 16;                  // No message of ours carries more than a few.
 constexpr size_t kPayloadBytesMax = 64 * 1024;  // Fits a Unix socket's default buffer.
 
@@ -30,6 +35,11 @@ StatusOr<sockaddr_un> UnixAddress(const std::string& path) {
 
 const sockaddr* Generic(const sockaddr_un& address) {
   return reinterpret_cast<const sockaddr*>(&address);
+}
+
+// The errno of it, 0 if it is done.
+int SetPassRights(int socket, int value) {
+  return ::setsockopt(socket, SOL_SOCKET, kSoPassRights, &value, sizeof(value)) == 0 ? 0 : errno;
 }
 
 }  // namespace
@@ -53,6 +63,25 @@ StatusOr<Fd> ConnectUnix(const std::string& path) {
   return fd;
 }
 
+Status RefuseDescriptors(int socket) {
+  if (int error = SetPassRights(socket, 0); error != ENOPROTOOPT) {
+    return error == 0 ? absl::OkStatus() : ErrnoError(error, "refuse passed descriptors");
+  }
+  static std::once_flag said;
+  std::call_once(said, [] {
+    LogWarning(
+        "this kernel cannot refuse descriptors that local users pass over Unix sockets (Linux 6.16 "
+        "can): any user who may connect may make this program wait for long while it closes one");
+  });
+  return absl::UnimplementedError("this kernel cannot refuse passed descriptors");
+}
+
+Status TakeDescriptors(int socket) {
+  int error = SetPassRights(socket, 1);
+  return error == 0 || error == ENOPROTOOPT ? absl::OkStatus()
+                                            : ErrnoError(error, "take passed descriptors");
+}
+
 StatusOr<Fd> ListenUnix(const std::string& path, unsigned mode) {
   ASSIGN_OR_RETURN(sockaddr_un address, UnixAddress(path));
   if (StatusOr<Fd> other = ConnectUnix(path); other.ok()) {
@@ -69,6 +98,10 @@ StatusOr<Fd> ListenUnix(const std::string& path, unsigned mode) {
   Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd.valid()) {
     return ErrnoError(errno, "socket");
+  }
+  Status refusing = RefuseDescriptors(fd.get());
+  if (!refusing.ok() && refusing.code() != StatusCode::kUnimplemented) {
+    return refusing;
   }
   // The mode of the descriptor becomes, less the umask, the mode of the name that bind() makes: no
   // window in which others could open it.

@@ -10,6 +10,8 @@
 #include <charconv>
 #include <cstdlib>
 
+#include "base/passed_descriptors.h"
+
 namespace countersign::proxy {
 namespace {
 
@@ -77,6 +79,15 @@ Status CheckListens(int fd) {
   socklen_t size = sizeof(listens);
   if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0 || listens == 0) {
     return InvalidArgument("descriptor ", fd, " is not a listening socket");
+  }
+  int family = AF_UNSPEC;
+  size = sizeof(family);
+  if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size) == 0 && family == AF_UNIX) {
+    // As ListenUnix does for those that are bound here.
+    if (Status status = RefuseDescriptors(fd);
+        !status.ok() && status.code() != StatusCode::kUnimplemented) {
+      return status;
+    }
   }
   return SetNonBlocking(fd);
 }

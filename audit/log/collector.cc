@@ -19,6 +19,7 @@
 #include "audit/record/ring_handover.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/passed_descriptors.h"
 
 namespace countersign::audit {
 namespace {
@@ -62,6 +63,7 @@ class AuditCollector::Impl {
 
   Status Start() {
     ASSIGN_OR_RETURN(listener_, ListenUnix(options_.socket_path, options_.socket_mode));
+    RETURN_IF_ERROR(TakeDescriptors(listener_.get()));  // Of rings.
     stop_.Reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     epoll_.Reset(::epoll_create1(EPOLL_CLOEXEC));
     if (!stop_.valid() || !epoll_.valid()) {

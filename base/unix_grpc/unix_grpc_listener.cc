@@ -54,6 +54,12 @@ UnixGrpcListener::UnixGrpcListener(Options options, Fd socket, Fd stop_reader, F
       refusals_(options_.limits.refusals_logged_per_uid_minute_max, Clock::System()) {
   lowest_ = highest_ / 2;
   next_ = lowest_;
+  // A limit beyond what the process can have would be none.
+  UnixGrpcLimits& limits = options_.limits;
+  limits.connections_max =
+      std::min(limits.connections_max, static_cast<size_t>(highest_ - lowest_) * 3 / 4);
+  limits.connections_of_unknown_max =
+      std::min(limits.connections_of_unknown_max, limits.connections_max / 2);
 }
 
 void UnixGrpcListener::Stop() {
@@ -151,9 +157,10 @@ StatusOr<UnixCaller> UnixGrpcListener::Identify(int socket, uid_t& uid) {
   if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) {
     return ErrnoError(errno, "read the peer's credentials");
   }
-  UnixCaller caller{credentials.uid, credentials.gid, credentials.pid, nullptr};
+  UnixCaller caller{credentials.uid, credentials.gid, credentials.pid};
   uid = caller.uid;
-  RETURN_IF_ERROR(CheckRoom(caller.uid));
+  caller.is_known = !options_.is_known || options_.is_known(caller);
+  RETURN_IF_ERROR(CheckRoom(caller));
   if (options_.on_accept) {
     ASSIGN_OR_RETURN(caller.facts, options_.on_accept(socket, caller));
   }
@@ -161,7 +168,7 @@ StatusOr<UnixCaller> UnixGrpcListener::Identify(int socket, uid_t& uid) {
 }
 
 // Forgets the callers whose descriptors gRPC has closed, and holds the limits for the rest.
-Status UnixGrpcListener::CheckRoom(uid_t uid) {
+Status UnixGrpcListener::CheckRoom(const UnixCaller& caller) {
   std::lock_guard lock(mutex_);
   std::erase_if(callers_, [](const auto& entry) {
     return ::fcntl(entry.first, F_GETFD) < 0 && errno == EBADF;
@@ -170,10 +177,19 @@ Status UnixGrpcListener::CheckRoom(uid_t uid) {
     return ResourceExhausted(options_.path, " has reached its limit of ",
                              options_.limits.connections_max, " connections");
   }
+  if (!caller.is_known) {
+    auto unknown = std::count_if(callers_.begin(), callers_.end(),
+                                 [](const auto& entry) { return !entry.second->is_known; });
+    if (static_cast<size_t>(unknown) >= options_.limits.connections_of_unknown_max) {
+      return ResourceExhausted(options_.path, " has reached its limit of ",
+                               options_.limits.connections_of_unknown_max,
+                               " connections of users whom no registration names");
+    }
+  }
   auto of_uid = std::count_if(callers_.begin(), callers_.end(),
-                              [uid](const auto& entry) { return entry.second->uid == uid; });
+                              [&](const auto& entry) { return entry.second->uid == caller.uid; });
   if (static_cast<size_t>(of_uid) >= options_.limits.connections_per_uid_max) {
-    return ResourceExhausted("uid ", uid, " has reached its limit of ",
+    return ResourceExhausted("uid ", caller.uid, " has reached its limit of ",
                              options_.limits.connections_per_uid_max, " connections");
   }
   return absl::OkStatus();

@@ -21,8 +21,10 @@
 namespace countersign {
 
 struct UnixGrpcLimits {
-  size_t connections_max = 1024;                   // Each costs about 50 KiB in gRPC.
-  size_t connections_per_uid_max = 256;            // One user must not starve the others.
+  size_t connections_max = 1024;         // Each costs about 50 KiB in gRPC.
+  size_t connections_per_uid_max = 256;  // One user must not starve the others.
+  // Of those whom is_known does not name, in all: whoever owns many uids must not starve the rest.
+  size_t connections_of_unknown_max = 1024;
   size_t refusals_logged_per_uid_minute_max = 20;  // Nor fill the disk.
 };
 
@@ -32,7 +34,8 @@ struct UnixCaller {
   gid_t gid = 0;
   pid_t pid = 0;
   // What the program's OnAccept learned (a pidfd, selectors ...); null if there is no OnAccept.
-  std::shared_ptr<const void> facts;
+  std::shared_ptr<const void> facts = nullptr;
+  bool is_known = true;  // As the program's IsKnown said when it connected.
 };
 
 // UnixGrpcListener accepts on one Unix socket and hands each connection to a gRPC server. Safe for
@@ -45,10 +48,14 @@ class UnixGrpcListener {
   using OnAccept =
       std::function<StatusOr<std::shared_ptr<const void>>(int socket, const UnixCaller& caller)>;
 
+  // IsKnown says whether this program has to do with the caller; asked on the accepting thread.
+  using IsKnown = std::function<bool(const UnixCaller& caller)>;
+
   struct Options {
     std::string path;
     unsigned mode = 0600;
     OnAccept on_accept;  // May be empty.
+    IsKnown is_known;    // May be empty: then everybody is known.
     UnixGrpcLimits limits;
   };
 
@@ -76,10 +83,10 @@ class UnixGrpcListener {
   void AcceptOne(grpc::Server& server);
   StatusOr<UnixCaller> Identify(int socket, uid_t& uid);
   void LogRefused(uid_t uid, const Status& why);
-  Status CheckRoom(uid_t uid);
+  Status CheckRoom(const UnixCaller& caller);
   StatusOr<Fd> DuplicateHigh(int socket);
 
-  const Options options_;
+  Options options_;  // Not changed once made; the limits are cut to the process's descriptors.
   const Fd socket_;
   const Fd stop_reader_;
   const Fd stop_writer_;

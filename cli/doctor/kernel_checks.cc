@@ -20,6 +20,7 @@ namespace countersign::cli::doctor {
 namespace {
 
 constexpr int kSoPeerPidFd = 77;           // SO_PEERPIDFD, Linux 6.5; older headers do not name it.
+constexpr int kSoPassRights = 83;          // SO_PASSRIGHTS, Linux 6.16.
 constexpr rlim_t kOpenFilesLeast = 16384;  // Two descriptors a proxied connection.
 
 Finding CheckPidfd() {
@@ -43,6 +44,17 @@ Finding CheckPidfd() {
   }
   Fd peer(pidfd);
   return Good("kernel.pidfd", "callers are pinned by SO_PEERPIDFD");
+}
+
+Finding CheckPassedDescriptors() {
+  Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const int none = 0;
+  if (::setsockopt(socket.get(), SOL_SOCKET, kSoPassRights, &none, sizeof(none)) != 0) {
+    return {"kernel.passed_descriptors", Health::kWarning,
+            "SO_PASSRIGHTS is missing; a local user can make the agent or a proxy wait",
+            "Linux 6.16 or newer lets them refuse descriptors that linger when they are closed"};
+  }
+  return Good("kernel.passed_descriptors", "sockets refuse descriptors that nobody asked for");
 }
 
 Finding CheckSockDiag() {
@@ -111,6 +123,7 @@ Findings CheckKernel(const std::string& proc) {
   int answer = ::adjtimex(&clock);
   return {CheckUser(),
           CheckPidfd(),
+          CheckPassedDescriptors(),
           CheckSockDiag(),
           CheckMemfd(),
           CheckPtrace(proc),

@@ -185,7 +185,7 @@ Status Server::Listen() {
                               "the other program or choose another --listen");
   }
   ASSIGN_OR_RETURN(admin_listener_,
-                   UnixGrpcListener::Create({options_.admin_socket, 0600, {}, {}}));
+                   UnixGrpcListener::Create({options_.admin_socket, 0600, {}, {}, {}}));
   admin_->SetListener(*admin_listener_);
   grpc::ServerBuilder admin_builder;
   admin_builder.SetMaxReceiveMessageSize(AdminLimits::kMessageBytesMax);

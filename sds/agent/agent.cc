@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "sds/agent/audit_intake.h"
+#include "sds/agent/known_callers.h"
 #include "sds/agent/socket_service.h"
 
 namespace countersign::agent {
@@ -207,9 +208,13 @@ Status Agent::StartAudit() {
 Status Agent::Serve() {
   loop_->Start([this] { Tick(); });
   NodeFacts facts{options_.trust_domain.name(), id_.str(), options_.audit_socket};
+  auto is_known = [this](const UnixCaller& caller) {
+    return IsKnownCaller(published_state_.Get().get(), options_.selector_mode,
+                         {caller.uid, caller.gid, caller.pid});
+  };
   ASSIGN_OR_RETURN(socket_,
                    SocketService::Start(
-                       {options_.socket, options_.selector_mode, std::move(facts)},
+                       {options_.socket, options_.selector_mode, std::move(facts), is_known},
                        {options_.limits, clock_, hub_, slots_, refusals_, attestor_, proxies_}));
   stream_.Start();
   return absl::OkStatus();

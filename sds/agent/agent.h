@@ -110,7 +110,7 @@ class Agent final : private NodeStreamObserver {
   std::optional<Revision> applied_;
   std::optional<Revision> taken_;
 
-  Published<NodeState> published_state_;  // For the audit collector's thread.
+  Published<NodeState> published_state_;  // For the threads that accept.
   StreamSlots slots_;
   LogBudget refusals_;
   ProxyTable proxies_;

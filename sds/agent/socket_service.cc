@@ -28,6 +28,7 @@ StatusOr<std::unique_ptr<SocketService>> SocketService::Start(const Options& opt
   listen.path = options.path;
   listen.mode = kSocketMode;
   listen.on_accept = PinCallers(options.mode);
+  listen.is_known = options.is_known;
   listen.limits.connections_max = parts.limits.connections_max;
   listen.limits.connections_per_uid_max = parts.limits.connections_per_uid_max;
   ASSIGN_OR_RETURN(std::unique_ptr<UnixGrpcListener> listener,

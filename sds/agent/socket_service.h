@@ -18,6 +18,7 @@ class SocketService {
     std::string path;
     SelectorMode mode = SelectorMode::kUnix;
     NodeFacts facts;
+    UnixGrpcListener::IsKnown is_known;
   };
   // Parts are borrowed and outlive it.
   struct Parts {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/passed_descriptors.h"
 #include "tests/support/temp_dir.h"
 
 namespace countersign {
@@ -50,6 +51,33 @@ TEST(FdTest, ListenUnixLeavesAFileThatIsNoSocket) {
 TEST(FdTest, ListenUnixRefusesALongPath) {
   EXPECT_EQ(ListenUnix("/tmp/" + std::string(200, 'x'), 0600).status().code(),
             StatusCode::kInvalidArgument);
+}
+
+// Whether the peer may pass a descriptor over a connection to a listener.
+Status PassOneTo(const std::string& path) {
+  StatusOr<Fd> connection = ConnectUnix(path);
+  EXPECT_TRUE(connection.ok()) << connection.status();
+  int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  Fd owner(null);
+  return SendFds(connection->get(), "x", {&null, 1});
+}
+
+TEST(FdTest, NobodyPassesDescriptorsToAListenerThatDoesNotTakeThem) {
+  TempDir folder;
+  Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  Status can = RefuseDescriptors(probe.get());
+  StatusOr<Fd> plain = ListenUnix(folder.File("plain"), 0600);
+  StatusOr<Fd> taking = ListenUnix(folder.File("taking"), 0600);
+  ASSERT_TRUE(plain.ok() && taking.ok());
+  ASSERT_TRUE(TakeDescriptors(taking->get()).ok());
+  EXPECT_TRUE(PassOneTo(folder.File("taking")).ok());
+  Status passed = PassOneTo(folder.File("plain"));
+  if (can.ok()) {
+    EXPECT_EQ(passed.code(), StatusCode::kPermissionDenied) << passed;
+  } else {
+    EXPECT_EQ(can.code(), StatusCode::kUnimplemented) << can;  // Linux before 6.16.
+    EXPECT_TRUE(passed.ok());
+  }
 }
 
 TEST(FdTest, DescriptorsTravelWithAMessage) {

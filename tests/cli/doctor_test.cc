@@ -142,7 +142,8 @@ TEST_F(DoctorKernelTest, AGoodKernelHasNoFinding) {
     EXPECT_EQ(Said(findings, check), "") << check;
   }
   EXPECT_THAT(Said(findings, "kernel.pidfd"), Not(HasSubstr("bad")));  // Before 6.5 a warning.
-  EXPECT_EQ(findings.size(), 7u);
+  EXPECT_THAT(Said(findings, "kernel.passed_descriptors"), Not(HasSubstr("bad")));  // Before 6.16.
+  EXPECT_EQ(findings.size(), 8u);
 }
 
 TEST_F(DoctorKernelTest, WhatTheKernelRefusesIsNamed) {
@@ -152,6 +153,8 @@ TEST_F(DoctorKernelTest, WhatTheKernelRefusesIsNamed) {
               HasSubstr("bad: no Unix socket pair"));
   EXPECT_THAT(Said(Without({SYS_getsockopt, 2, 77}), "kernel.pidfd"),
               HasSubstr("warning: SO_PEERPIDFD is missing"));
+  EXPECT_THAT(Said(Without({SYS_setsockopt, 2, 83}), "kernel.passed_descriptors"),
+              AllOf(HasSubstr("warning: SO_PASSRIGHTS is missing"), HasSubstr("Linux 6.16")));
   EXPECT_THAT(Said(Without({SYS_socket, 0, AF_NETLINK}), "kernel.sock_diag"),
               AllOf(HasSubstr("bad: sock_diag is missing"), HasSubstr("inet_diag")));
   EXPECT_THAT(Said(Without({SYS_memfd_create}), "kernel.memfd"),

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "sds/agent/audit_intake.h"
+#include "sds/agent/known_callers.h"
 #include "sds/agent/proxy_table.h"
 
 namespace countersign::agent {
@@ -193,6 +194,37 @@ TEST(AuditIntakeTest, AUserSpeaksForTheProxiesThatAreRegisteredForItAlone) {
   EXPECT_THAT(*of(70014), ::testing::ElementsAre("spiffe://shop.example/orders"));
   EXPECT_EQ(of(70013).status().code(), StatusCode::kPermissionDenied) << "it is no proxy";
   EXPECT_EQ(of(0).status().code(), StatusCode::kPermissionDenied);
+}
+
+TEST(KnownCallersTest, WhomARegistrationNamesIsKnownAndNobodyElse) {
+  v1::Update update;
+  update.set_full(true);
+  for (auto [name, unix] :
+       {std::pair{"user", R"("uid":70010)"}, std::pair{"group", R"("gid":70020)"},
+        std::pair{"both", R"("uid":70011,"gid":70021)"},
+        std::pair{"program", R"("path":"/usr/bin/web")"}}) {
+    v1::Resource& resource = *update.add_upsert();
+    resource.set_kind("Registration");
+    resource.set_name(name);
+    resource.set_document(Concat(
+        R"({"apiVersion":"countersign.dev/v1alpha1","kind":"Registration","metadata":{"name":")",
+        std::string_view(name), R"("},"spec":{"id":"spiffe://shop.example/)",
+        std::string_view(name), R"(","nodes":[{"id":"spiffe://shop.example/agent/n"}],)",
+        R"("selectors":{"unix":{)", std::string_view(unix), "}}}}"));
+  }
+  auto state = *NodeState::Apply(NodeState(), update);
+  ASSERT_EQ(state->registrations().size(), 4u);
+  auto knows = [&](uid_t uid, gid_t gid) {
+    return IsKnownCaller(state.get(), SelectorMode::kUnix, {uid, gid, 1});
+  };
+  EXPECT_TRUE(knows(70010, 1));
+  EXPECT_TRUE(knows(1, 70020));
+  EXPECT_TRUE(knows(70011, 1)) << "what it is given is decided later";
+  EXPECT_TRUE(knows(0, 0));
+  EXPECT_FALSE(knows(1, 70021));
+  EXPECT_FALSE(knows(100'000, 100'000));
+  EXPECT_FALSE(IsKnownCaller(nullptr, SelectorMode::kUnix, {70010, 1, 1}));
+  EXPECT_TRUE(IsKnownCaller(nullptr, SelectorMode::kDemo, {70010, 1, 1}));
 }
 
 }  // namespace
