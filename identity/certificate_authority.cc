@@ -55,6 +55,16 @@ Status CheckDnsNames(const std::vector<std::string>& names) {
   return absl::OkStatus();
 }
 
+Status CheckSerialPrefix(std::string_view prefix) {
+  auto first = prefix.empty() ? uint8_t{0} : static_cast<uint8_t>(prefix.front());
+  if (!prefix.empty() &&
+      (prefix.size() != AuthorityLimits::kSerialPrefixBytes || first < 0x10 || first > 0x7f)) {
+    return InvalidArgument("a serial's prefix has ", AuthorityLimits::kSerialPrefixBytes,
+                           " bytes and begins with 0x10 to 0x7f");
+  }
+  return absl::OkStatus();
+}
+
 Validity LifeFrom(WallTime now, std::chrono::nanoseconds ttl, WallTime not_after_max) {
   // A ttl beyond the end of time is cut like one beyond the issuer's.
   bool is_cut = ttl >= not_after_max - now;
@@ -218,6 +228,7 @@ StatusOr<std::vector<std::string>> CertificateAuthority::SignLeaf(const LeafRequ
   }
   RETURN_IF_ERROR(CheckTtl(request.ttl));
   RETURN_IF_ERROR(CheckDnsNames(request.dns_names));
+  RETURN_IF_ERROR(CheckSerialPrefix(request.serial_prefix));
   if (now < not_before_ || not_after_ - now < AuthorityLimits::kTtlMin) {
     return FailedPrecondition("the authority is not valid now: from ", FormatTime(not_before_),
                               " to ", FormatTime(not_after_));
@@ -231,7 +242,7 @@ StatusOr<std::vector<std::string>> CertificateAuthority::SignLeaf(const LeafRequ
   X509Ptr signer = DecodeCertificate(certificate_der());
   CHECK(signer != nullptr);
   LeafContent content{request.id, public_key.get(), request.dns_names,
-                      LifeFrom(now, request.ttl, not_after_)};
+                      LifeFrom(now, request.ttl, not_after_), request.serial_prefix};
   ASSIGN_OR_RETURN(std::string leaf, WriteLeaf(content, Issuer{signer.get(), &key_}));
   std::vector<std::string> chain = {std::move(leaf)};
   chain.insert(chain.end(), chain_der_.begin(), chain_der_.end() - 1);

@@ -20,6 +20,7 @@ struct AuthorityLimits {
   static constexpr std::chrono::seconds kTtlMin{1};     // Certificates count whole seconds.
   static constexpr size_t kDnsNamesMax = 32;            // Keeps a leaf well under 16 KiB.
   static constexpr size_t kFileBytesMax = 256 * 1024;   // Key, own certificate and upstream chain.
+  static constexpr size_t kSerialPrefixBytes = 8;       // Leaves 96 random bits of a serial's 160.
   static constexpr size_t kChainMax = 6;                // Own certificate and those above it.
 };
 
@@ -35,6 +36,9 @@ struct LeafRequest {
   std::string public_key_der;  // CertificateRequest::public_key_der.
   std::chrono::nanoseconds ttl;
   std::vector<std::string> dns_names;
+  // Empty, or kSerialPrefixBytes that begin the serial, so that the leaf itself says what it was
+  // issued for. The first is 0x10 to 0x7f: the number is positive and its hex never shortened.
+  std::string serial_prefix = {};
 };
 
 // CertificateAuthority is immutable and safe for any thread.

@@ -7,6 +7,7 @@ namespace countersign::identity {
 namespace {
 
 constexpr size_t kSerialBytes = 16;
+constexpr size_t kSerialBytesAfterPrefix = 12;
 constexpr size_t kCommonNameBytesMax = 64;  // RFC 5280 appendix A, ub-common-name.
 
 Status SetSerial(X509* certificate, const std::string& bytes) {
@@ -109,7 +110,10 @@ StatusOr<std::string> WriteLeaf(const LeafContent& content, const Issuer& issuer
       X509_set_pubkey(leaf.get(), content.public_key) != 1) {
     return OpenSslError("make certificate");
   }
-  RETURN_IF_ERROR(SetSerial(leaf.get(), RandomBytes(kSerialBytes)));
+  const std::string& prefix = content.serial_prefix;
+  RETURN_IF_ERROR(
+      SetSerial(leaf.get(), prefix.empty() ? RandomBytes(kSerialBytes)
+                                           : Concat(prefix, RandomBytes(kSerialBytesAfterPrefix))));
   RETURN_IF_ERROR(SetValidity(leaf.get(), content.validity));
   for (const ExtensionText& extension :
        {ExtensionText{NID_key_usage, "critical,digitalSignature"},

@@ -31,8 +31,10 @@ struct LeafContent {
   EVP_PKEY* public_key;
   const std::vector<std::string>& dns_names;
   Validity validity;
+  const std::string& serial_prefix;
 };
-// WriteLeaf gives DER with an empty subject and a random serial of 128 bits.
+// WriteLeaf gives DER with an empty subject and a random serial of 128 bits; with a prefix, of
+// those 8 bytes and 96 random bits, the 20 octets that RFC 5280 section 4.1.2.2 allows.
 StatusOr<std::string> WriteLeaf(const LeafContent& content, const Issuer& issuer);
 
 struct SignerContent {

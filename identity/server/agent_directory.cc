@@ -1,6 +1,5 @@
 #include "identity/server/agent_directory.h"
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -13,6 +12,10 @@ namespace {
 constexpr std::string_view kTokenPrefix = "token/";
 constexpr std::string_view kAgentPrefix = "agent/";
 constexpr std::string_view kAgentPath = "/agent/";
+constexpr size_t kNumberDigits = 16;  // Of an attestation, in a serial of 40.
+constexpr size_t kSerialDigits = 40;
+constexpr std::string_view kOfAnother =
+    "this agent was attested again since; its former SVID is of no use any more";
 
 int64_t ToUnixMs(WallTime time) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
@@ -30,7 +33,7 @@ std::string ToJson(const AgentRecord& record) {
   return nlohmann::json{{"attestedUnixMs", ToUnixMs(record.attested)},
                         {"svidSerial", record.svid.serial},
                         {"svidNotAfterUnixMs", ToUnixMs(record.svid.not_after)},
-                        {"svidsFromUnixMs", ToUnixMs(record.svids_from)}}
+                        {"attestation", record.attestation.hex()}}
       .dump();
 }
 
@@ -41,7 +44,7 @@ StatusOr<AgentRecord> ParseAgent(const Entry& entry) {
                        FromUnixMs(json.at("attestedUnixMs").get<int64_t>()),
                        {json.at("svidSerial").get<std::string>(),
                         FromUnixMs(json.at("svidNotAfterUnixMs").get<int64_t>())},
-                       FromUnixMs(json.value("svidsFromUnixMs", int64_t{0}))};
+                       Attestation::Read(json.value("attestation", std::string()))};
   } catch (const nlohmann::json::exception& error) {
     return DataLoss("stored record ", entry.key, " cannot be read: ", error.what());
   }
@@ -63,6 +66,28 @@ StatusOr<TokenRecord> ParseToken(const Entry& entry) {
 }
 
 }  // namespace
+
+Attestation Attestation::New() {
+  std::string number = RandomBytes(kNumberDigits / 2);
+  // In 0x40 to 0x7f: a positive number, and no leading zero that the hex would lose.
+  number[0] = static_cast<char>((static_cast<unsigned char>(number[0]) & 0x3f) | 0x40);
+  return Read(HexLower(number));
+}
+
+Attestation Attestation::Of(std::string_view serial) {
+  return serial.size() == kSerialDigits ? Read(serial.substr(0, kNumberDigits)) : Attestation();
+}
+
+Attestation Attestation::Read(std::string_view hex) {
+  Attestation made;
+  if (hex.size() == kNumberDigits && hex.front() != '0' &&
+      hex.find_first_not_of("0123456789abcdef") == std::string_view::npos) {
+    made.hex_ = hex;
+  }
+  return made;
+}
+
+std::string Attestation::serial_prefix() const { return HexDecode(hex_).value_or(std::string()); }
 
 StatusOr<identity::SpiffeId> AgentIdOf(const identity::TrustDomain& domain, std::string_view node) {
   if (node.empty() || node.size() > JoinTokenLimits::kNodeNameBytesMax ||
@@ -129,10 +154,14 @@ StatusOr<TokenGrant> AgentDirectory::FindToken(std::string_view token, WallTime 
 }
 
 Status AgentDirectory::Admit(const TokenGrant& grant, const SvidFacts& svid, WallTime now) {
+  Attestation attestation = Attestation::Of(svid.serial);
+  if (attestation.is_none()) {
+    return Internal("the serial ", Quoted(svid.serial), " of an agent's SVID names no attestation");
+  }
   std::vector<Compare> unused = {grant.unused};
   std::vector<Operation> admit = {
       Operation::Delete(grant.unused.key),
-      Operation::Put(AgentKey(grant.node), ToJson({grant.node, now, svid, svid.not_before}))};
+      Operation::Put(AgentKey(grant.node), ToJson({grant.node, now, svid, attestation}))};
   ASSIGN_OR_RETURN(TxnResult result, store_.Txn(unused, admit, {}));
   if (!result.succeeded) {
     return PermissionDenied("the join token was used by somebody else at this moment");
@@ -159,21 +188,32 @@ StatusOr<std::vector<AgentRecord>> AgentDirectory::All() {
   return records;
 }
 
-Status AgentDirectory::Renewed(std::string_view name, const SvidFacts& svid) {
-  std::string key = AgentKey(name);
+Status AgentDirectory::CheckCurrent(const AdmittedAgent& agent) {
+  ASSIGN_OR_RETURN(std::optional<AgentRecord> record, Find(agent.name));
+  if (!record) {
+    return PermissionDenied("this agent was removed; attest it again with a new join token");
+  }
+  return !agent.attestation.is_none() && agent.attestation == record->attestation
+             ? absl::OkStatus()
+             : PermissionDenied(kOfAnother);
+}
+
+Status AgentDirectory::Renewed(const AdmittedAgent& agent, const SvidFacts& svid) {
+  std::string key = AgentKey(agent.name);
   ASSIGN_OR_RETURN(std::optional<Entry> entry, store_.Get(key));
   if (!entry) {
-    return NotFound("agent ", Quoted(name), " was removed");
+    return NotFound("agent ", Quoted(agent.name), " was removed");
   }
   ASSIGN_OR_RETURN(AgentRecord record, ParseAgent(*entry));
+  if (agent.attestation.is_none() || agent.attestation != record.attestation) {
+    return PermissionDenied(kOfAnother);
+  }
   record.svid = svid;
-  // Only a clock that was set back makes it earlier; the agent must not be locked out by that.
-  record.svids_from = std::min(record.svids_from, svid.not_before);
   std::vector<Compare> same = {{key, entry->modified}};
   std::vector<Operation> put = {Operation::Put(key, ToJson(record))};
   ASSIGN_OR_RETURN(TxnResult result, store_.Txn(same, put, {}));
   return result.succeeded ? absl::OkStatus()
-                          : Error(StatusCode::kAborted, "agent ", Quoted(name),
+                          : Error(StatusCode::kAborted, "agent ", Quoted(agent.name),
                                   " was changed at this moment; ask again");
 }
 

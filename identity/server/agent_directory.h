@@ -36,16 +36,44 @@ struct JoinToken {
 struct SvidFacts {
   std::string serial;
   WallTime not_after;
-  WallTime not_before = {};
+};
+
+// Attestation is one admission of a node. All SVIDs that the agent has by it carry its number as
+// the first 8 bytes of their serial, so that an SVID itself says whether it is of the newest one:
+// an earlier one may have been ended because its key was stolen.
+class Attestation {
+ public:
+  // None, which no SVID is of.
+  Attestation() = default;
+  // New is of a random number.
+  static Attestation New();
+  // Of reads the number from a serial in hex; none if the serial has none.
+  static Attestation Of(std::string_view serial);
+  // Read takes hex() back; none if it is not that.
+  static Attestation Read(std::string_view hex);
+
+  bool is_none() const { return hex_.empty(); }
+  const std::string& hex() const { return hex_; }
+  // serial_prefix is for identity::LeafRequest.
+  std::string serial_prefix() const;
+  bool operator==(const Attestation&) const = default;
+
+ private:
+  std::string hex_;  // 16 digits, the first not 0; or empty.
 };
 
 struct AgentRecord {
   std::string name;
   WallTime attested;
   SvidFacts svid;
-  // An SVID that is valid from before is of an earlier attestation, which an administrator may have
-  // ended because its key was stolen.
-  WallTime svids_from = {};
+  Attestation attestation = {};
+};
+
+// AdmittedAgent is an agent as its certificate names it: who, and by which attestation.
+struct AdmittedAgent {
+  std::string id;
+  std::string name;
+  Attestation attestation;
 };
 
 // TokenGrant is a valid, not yet used token.
@@ -76,13 +104,17 @@ class AgentDirectory {
   // FindToken says what a token grants, without using it. Unknown, used and expired tokens are one
   // error for the caller; `why` tells the log which.
   StatusOr<TokenGrant> FindToken(std::string_view token, WallTime now, std::string& why);
-  // Admit uses the token and writes the agent's record, both or neither.
+  // Admit uses the token and writes the agent's record, both or neither. `svid` is the first of a
+  // new attestation.
   Status Admit(const TokenGrant& grant, const SvidFacts& svid, WallTime now);
+  // CheckCurrent refuses an agent that was removed, or attested again since.
+  Status CheckCurrent(const AdmittedAgent& agent);
 
   StatusOr<std::optional<AgentRecord>> Find(std::string_view name);
   StatusOr<std::vector<AgentRecord>> All();
-  // Renewed notes a new SVID; kNotFound if the agent was removed meanwhile.
-  Status Renewed(std::string_view name, const SvidFacts& svid);
+  // Renewed notes a new SVID; kNotFound if the agent was removed meanwhile, kPermissionDenied if it
+  // was attested again.
+  Status Renewed(const AdmittedAgent& agent, const SvidFacts& svid);
   Status Remove(std::string_view name);
   // RemoveExpiredTokens clears tokens that nobody used in time.
   Status RemoveExpiredTokens(WallTime now);

@@ -10,13 +10,19 @@
 namespace countersign::server {
 
 AgentStream::AgentStream(NodeStreamService& service, grpc::CallbackServerContext& context,
-                         const identity::VerifiedPeer& peer, std::string agent_name)
+                         const identity::VerifiedPeer& peer, AdmittedAgent agent)
     : service_(service),
       context_(context),
-      agent_id_(peer.id().str()),
-      agent_name_(std::move(agent_name)),
+      agent_(std::move(agent)),
+      peer_(context.peer()),
       svid_{peer.serial(), peer.not_after()},
       expires_(peer.not_after()) {}
+
+void AgentStream::Begin() {
+  has_begun_ = true;
+  service_.parts_.places.Began(peer_);
+  StartRead(&incoming_);
+}
 
 WallTime AgentStream::expires() const {
   std::lock_guard lock(mutex_);
@@ -43,7 +49,7 @@ void AgentStream::OnReadDone(bool ok) {
   }
   Status status = Handle(incoming_);
   if (!status.ok()) {
-    LogWarning("agent's stream ended", {{"agent", agent_id_}, {"why", status}});
+    LogWarning("agent's stream ended", {{"agent", agent_.id}, {"why", status}});
     Close(status);
     return;
   }
@@ -84,15 +90,15 @@ Status AgentStream::Handle(const v1::AgentMessage& message) {
 
 Status AgentStream::HandleHello(const v1::Hello& hello) {
   Revision have = FromProto(hello.have());
-  session_ = service_.parts_.sessions.Connected(agent_id_, svid_);
+  session_ = service_.parts_.sessions.Connected(agent_.id, svid_);
   LogInfo("agent connected",
-          {{"agent", agent_id_}, {"has", FormatRevision(have)}, {"version", hello.version()}});
-  std::shared_ptr<const NodeView> view = service_.TakeView(agent_id_, have);
+          {{"agent", agent_.id}, {"has", FormatRevision(have)}, {"version", hello.version()}});
+  std::shared_ptr<const NodeView> view = service_.TakeView(agent_.id, have);
   Registry::State state = service_.parts_.registry.state();
   {
     std::lock_guard lock(mutex_);
     if (view == nullptr && have == state->revision && have != Revision()) {
-      view = std::make_shared<const NodeView>(ViewForNode(*state, agent_id_));
+      view = std::make_shared<const NodeView>(ViewForNode(*state, agent_.id));
     }
     if (view != nullptr) {
       sent_.push_back({have, std::move(view)});
@@ -122,11 +128,11 @@ void AgentStream::HandleAck(const v1::Ack& ack) {
   AckLevel level = ack.level() == v1::Ack::RECEIVED  ? AckLevel::kReceived
                    : ack.level() == v1::Ack::APPLIED ? AckLevel::kApplied
                                                      : AckLevel::kTaken;
-  service_.parts_.sessions.Acknowledged(agent_id_, level, revision);
+  service_.parts_.sessions.Acknowledged(agent_.id, level, revision);
 }
 
 void AgentStream::HandleSigning(const v1::SigningRequest& request) {
-  StatusOr<SignedSvid> svid = service_.Sign(agent_id_, agent_name_, request);
+  StatusOr<SignedSvid> svid = service_.Sign(agent_, request);
   v1::ServerMessage answer;
   v1::SigningResponse& response = *answer.mutable_signed_();
   response.set_id(request.id());
@@ -135,10 +141,10 @@ void AgentStream::HandleSigning(const v1::SigningRequest& request) {
       response.add_svid(std::move(certificate));
     }
   } else {
-    if (service_.MayLogRefusal(agent_id_)) {
+    if (service_.MayLogRefusal(agent_.id)) {
       LogWarning(
           "an SVID was refused",
-          {{"agent", agent_id_}, {"registration", request.registration()}, {"why", svid.status()}});
+          {{"agent", agent_.id}, {"registration", request.registration()}, {"why", svid.status()}});
     }
     response.set_error_code(static_cast<int32_t>(svid.status().code()));
     response.set_error(std::string(Message(svid.status())));
@@ -156,7 +162,7 @@ Status AgentStream::HandleReport(const v1::ProxyReport& report) {
   for (const v1::ProxyStatus& proxy : report.proxies()) {
     proxies.push_back(FromProto(proxy));
   }
-  return service_.parts_.sessions.Report(agent_id_, std::move(proxies));
+  return service_.parts_.sessions.Report(agent_.id, std::move(proxies));
 }
 
 void AgentStream::StateChanged(Registry::State state) {
@@ -193,7 +199,7 @@ bool AgentStream::PrepareUpdate() {
   }
   static const NodeView kNothing;
   bool full = sent_.empty();
-  auto next = std::make_shared<const NodeView>(ViewForNode(*newest_, agent_id_));
+  auto next = std::make_shared<const NodeView>(ViewForNode(*newest_, agent_.id));
   ViewChange change = CompareViews(full ? kNothing : *sent_.back().view, *next);
   if (!first_ && change.upsert.empty() && change.remove.empty()) {
     // Nothing here concerns the node: what it has is as good as the newest.
@@ -202,7 +208,7 @@ bool AgentStream::PrepareUpdate() {
   first_ = false;
   outgoing_.Clear();
   *outgoing_.mutable_update() = MakeUpdate(newest_->revision, change, full);
-  service_.parts_.sessions.Sent(agent_id_, newest_->revision);
+  service_.parts_.sessions.Sent(agent_.id, newest_->revision);
   sent_.push_back({newest_->revision, std::move(next)});
   if (sent_.size() > NodeStreamLimits::kUnappliedViewsMax) {
     sent_.pop_front();
@@ -266,10 +272,13 @@ void AgentStream::OnDone() {
     views = std::move(sent_);
     sent_.clear();
   }
-  service_.Remove(this, agent_id_, std::move(views));
+  service_.Remove(this, agent_.id, std::move(views));
+  if (has_begun_) {
+    service_.parts_.places.Ended(peer_);
+  }
   if (session_ != 0) {
-    LogInfo("agent disconnected", {{"agent", agent_id_}});
-    service_.parts_.sessions.Disconnected(agent_id_, session_);
+    LogInfo("agent disconnected", {{"agent", agent_.id}});
+    service_.parts_.sessions.Disconnected(agent_.id, session_);
   }
   delete this;
 }

@@ -22,10 +22,10 @@ namespace countersign::server {
 class AgentStream final : public grpc::ServerBidiReactor<v1::AgentMessage, v1::ServerMessage> {
  public:
   AgentStream(NodeStreamService& service, grpc::CallbackServerContext& context,
-              const identity::VerifiedPeer& peer, std::string agent_name);
+              const identity::VerifiedPeer& peer, AdmittedAgent agent);
 
-  // Begin starts to read; the service knows the stream by then.
-  void Begin() { StartRead(&incoming_); }
+  // Begin starts to read; the service knows the stream by then, and that its agent is admitted.
+  void Begin();
   // StateChanged is of no effect before the agent's hello, which says what it has.
   void StateChanged(Registry::State state);
   // Close ends the stream with a status; the first one counts. The agent hears it after the write
@@ -34,6 +34,7 @@ class AgentStream final : public grpc::ServerBidiReactor<v1::AgentMessage, v1::S
   // CutIfStuck is called once a second: an agent that does not read must not keep a closed stream.
   void CutIfStuck();
   WallTime expires() const;
+  const Attestation& attestation() const { return agent_.attestation; }
   // ViewAt is the view that was sent as of a revision, or null.
   std::shared_ptr<const NodeView> ViewAt(Revision revision) const;
 
@@ -57,8 +58,9 @@ class AgentStream final : public grpc::ServerBidiReactor<v1::AgentMessage, v1::S
 
   NodeStreamService& service_;
   grpc::CallbackServerContext& context_;
-  const std::string agent_id_;
-  const std::string agent_name_;
+  const AdmittedAgent agent_;
+  const std::string peer_;  // The connection, in gRPC's words.
+  bool has_begun_ = false;
   v1::AgentMessage incoming_;  // Of the read under way.
   uint64_t session_ = 0;       // 0 before Hello. Reading side only.
   SvidFacts svid_;             // Reading side only, but for expires_.

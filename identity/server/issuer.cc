@@ -111,16 +111,15 @@ Status Issuer::CheckClock() const {
 StatusOr<SignedSvid> Issuer::Sign(const SignRequest& request) const {
   RETURN_IF_ERROR(CheckClock());
   ASSIGN_OR_RETURN(identity::CertificateRequest csr, identity::ParseCsr(request.csr_der));
-  ASSIGN_OR_RETURN(
-      std::vector<std::string> chain,
-      authority_.SignLeaf({request.id, csr.public_key_der(), request.ttl, request.dns_names},
-                          clock_.Now()));
+  ASSIGN_OR_RETURN(std::vector<std::string> chain,
+                   authority_.SignLeaf({request.id, csr.public_key_der(), request.ttl,
+                                        request.dns_names, request.serial_prefix},
+                                       clock_.Now()));
   X509Ptr leaf = identity::DecodeCertificate(chain.front());
   CHECK(leaf != nullptr);
   std::string serial = identity::SerialHex(leaf.get());
   WallTime not_after = identity::NotAfter(leaf.get());
-  return SignedSvid{std::move(chain), std::move(serial), not_after,
-                    identity::NotBefore(leaf.get())};
+  return SignedSvid{std::move(chain), std::move(serial), not_after};
 }
 
 StatusOr<identity::X509Svid> Issuer::MakeServerSvid(std::chrono::nanoseconds ttl) const {

@@ -37,13 +37,13 @@ struct SignRequest {
   std::string csr_der;
   std::chrono::nanoseconds ttl;
   std::vector<std::string> dns_names;
+  std::string serial_prefix = {};  // As identity::LeafRequest's.
 };
 
 struct SignedSvid {
   std::vector<std::string> chain_der;
   std::string serial;
   WallTime not_after;
-  WallTime not_before = {};
 };
 
 // Issuer is safe for any thread. The clock outlives it.

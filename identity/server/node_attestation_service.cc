@@ -10,12 +10,11 @@ namespace countersign::server {
 
 NodeAttestationService::NodeAttestationService(const Parts& parts)
     : parts_(parts),
-      of_address_(AttestationLimits::kOfAddress, parts.clock),
-      failures_of_address_(AttestationLimits::kFailuresOfAddress, parts.clock),
-      of_all_(AttestationLimits::kOfAll, parts.clock) {}
+      rate_(parts.clock),
+      failures_of_source_(AttestationLimits::kFailuresOfSource, parts.clock) {}
 
-Status NodeAttestationService::CheckRate(const std::string& address) {
-  if (!of_address_.Take(address) || !of_all_.Take("")) {
+Status NodeAttestationService::CheckRate(const grpc::ServerContextBase& context) {
+  if (!rate_.Take(SourceOf(context))) {
     return ResourceExhausted("too many attestation calls; wait a few seconds and try again");
   }
   return absl::OkStatus();
@@ -33,7 +32,7 @@ StatusOr<std::string> NodeAttestationService::OwnBundle() const {
 grpc::ServerUnaryReactor* NodeAttestationService::GetBundle(grpc::CallbackServerContext* context,
                                                             const v1::GetBundleRequest*,
                                                             v1::GetBundleResponse* response) {
-  Status status = CheckRate(AddressOf(*context));
+  Status status = CheckRate(*context);
   if (status.ok()) {
     StatusOr<std::string> bundle = OwnBundle();
     status = bundle.status();
@@ -47,34 +46,39 @@ grpc::ServerUnaryReactor* NodeAttestationService::GetBundle(grpc::CallbackServer
 grpc::ServerUnaryReactor* NodeAttestationService::AttestNode(grpc::CallbackServerContext* context,
                                                              const v1::AttestNodeRequest* request,
                                                              v1::AttestNodeResponse* response) {
-  std::string address = AddressOf(*context);
-  Status status = CheckRate(address);
+  Status status = CheckRate(*context);
   if (status.ok()) {
-    status = Attest(address, *request, *response);
+    status = Attest(*context, *request, *response);
   }
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   reactor->Finish(ToGrpc(status));
   return reactor;
 }
 
-Status NodeAttestationService::Attest(const std::string& address,
+Status NodeAttestationService::Attest(const grpc::ServerContextBase& context,
                                       const v1::AttestNodeRequest& request,
                                       v1::AttestNodeResponse& response) {
+  std::string address = AddressOf(context);
   WallTime now = parts_.clock.Now();
   std::string why;
   StatusOr<TokenGrant> grant = parts_.agents.FindToken(request.join_token(), now, why);
   if (!grant.ok()) {
     LogWarning("attestation refused", {{"address", address}, {"why", why}});
     // Guessing is hopeless at 192 bits; this keeps a loop of failures from filling the log.
-    return failures_of_address_.Take(address)
+    return failures_of_source_.Take(SourceOf(context))
                ? grant.status()
                : ResourceExhausted("too many refused join tokens from this address; wait a minute");
   }
   // Sign first and hand out only if the token was still there: a failure here leaves it usable.
-  ASSIGN_OR_RETURN(SignedSvid svid,
-                   parts_.issuer.Sign({grant->agent_id, request.csr(), parts_.agent_svid_ttl, {}}));
+  Attestation attestation = Attestation::New();
+  ASSIGN_OR_RETURN(SignedSvid svid, parts_.issuer.Sign({grant->agent_id,
+                                                        request.csr(),
+                                                        parts_.agent_svid_ttl,
+                                                        {},
+                                                        attestation.serial_prefix()}));
   ASSIGN_OR_RETURN(std::string bundle, OwnBundle());
-  RETURN_IF_ERROR(parts_.agents.Admit(*grant, {svid.serial, svid.not_after, svid.not_before}, now));
+  RETURN_IF_ERROR(parts_.agents.Admit(*grant, {svid.serial, svid.not_after}, now));
+  parts_.streams.CloseFormer(grant->agent_id.str(), attestation);
   LogInfo("agent attested", {{"agent", grant->agent_id.str()},
                              {"address", address},
                              {"serial", svid.serial},

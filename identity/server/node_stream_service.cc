@@ -33,13 +33,15 @@ grpc::ServerBidiReactor<v1::AgentMessage, v1::ServerMessage>* NodeStreamService:
   if (!name.ok()) {
     return new RefusedStream(name.status());
   }
-  if (Status status = CheckAdmitted(*name, *peer); !status.ok()) {
+  AdmittedAgent agent{peer->id().str(), *std::move(name), Attestation::Of(peer->serial())};
+  if (Status status = CheckAdmitted(agent, *peer); !status.ok()) {
     return new RefusedStream(status);
   }
-  auto* stream = new AgentStream(*this, *context, *peer, *name);
-  Add(stream, peer->id().str());
-  // Again: an administrator who removed the agent between the two looks found no stream to close.
-  if (Status status = CheckAdmitted(*name, *peer); !status.ok()) {
+  auto* stream = new AgentStream(*this, *context, *peer, agent);
+  Add(stream, agent.id);
+  // Again: an agent that was removed or attested again between the two looks had no stream to
+  // close.
+  if (Status status = CheckAdmitted(agent, *peer); !status.ok()) {
     stream->Close(status);
   } else {
     stream->Begin();
@@ -47,20 +49,14 @@ grpc::ServerBidiReactor<v1::AgentMessage, v1::ServerMessage>* NodeStreamService:
   return stream;
 }
 
-Status NodeStreamService::CheckAdmitted(const std::string& name,
+Status NodeStreamService::CheckAdmitted(const AdmittedAgent& agent,
                                         const identity::VerifiedPeer& peer) {
-  ASSIGN_OR_RETURN(std::optional<AgentRecord> record, parts_.agents.Find(name));
-  if (record && peer.not_before() >= record->svids_from) {
-    return absl::OkStatus();
-  }
-  std::string_view why =
-      record ? "this agent was attested again since; its former SVID is of no use any more"
-             : "this agent was removed; attest it again with a new join token";
-  if (MayLogRefusal(peer.id().str())) {
+  Status status = parts_.agents.CheckCurrent(agent);
+  if (!status.ok() && MayLogRefusal(agent.id)) {
     LogWarning("an agent is refused",
-               {{"agent", peer.id().str()}, {"serial", peer.serial()}, {"why", why}});
+               {{"agent", agent.id}, {"serial", peer.serial()}, {"why", status}});
   }
-  return PermissionDenied(why);
+  return status;
 }
 
 void NodeStreamService::StateChanged(const Registry::State& state) {
@@ -93,6 +89,19 @@ void NodeStreamService::CloseAgent(const std::string& agent_id) {
   if (found != streams_.end()) {
     for (AgentStream* stream : found->second) {
       stream->Close(PermissionDenied("this agent was removed by an administrator"));
+    }
+  }
+}
+
+void NodeStreamService::CloseFormer(const std::string& agent_id, const Attestation& newest) {
+  std::lock_guard lock(mutex_);
+  remembered_.erase(agent_id);
+  auto found = streams_.find(agent_id);
+  if (found != streams_.end()) {
+    for (AgentStream* stream : found->second) {
+      if (stream->attestation() != newest) {
+        stream->Close(PermissionDenied("this agent was attested again"));
+      }
     }
   }
 }
@@ -146,25 +155,35 @@ std::shared_ptr<const NodeView> NodeStreamService::TakeView(const std::string& a
   return same == views.end() ? nullptr : same->view;
 }
 
-StatusOr<SignedSvid> NodeStreamService::Sign(const std::string& agent_id,
-                                             const std::string& agent_name,
+StatusOr<SignedSvid> NodeStreamService::SignAgent(const AdmittedAgent& agent,
+                                                  const v1::SigningRequest& request) {
+  ASSIGN_OR_RETURN(identity::SpiffeId id, identity::SpiffeId::Parse(agent.id));
+  ASSIGN_OR_RETURN(SignedSvid svid, parts_.issuer.Sign({std::move(id),
+                                                        request.csr(),
+                                                        parts_.agent_svid_ttl,
+                                                        {},
+                                                        agent.attestation.serial_prefix()}));
+  SvidFacts facts{svid.serial, svid.not_after};
+  RETURN_IF_ERROR(parts_.agents.Renewed(agent, facts));
+  parts_.sessions.Renewed(agent.id, facts);
+  LogInfo(
+      "agent's SVID renewed",
+      {{"agent", agent.id}, {"serial", svid.serial}, {"not_after", FormatTime(svid.not_after)}});
+  return svid;
+}
+
+StatusOr<SignedSvid> NodeStreamService::Sign(const AdmittedAgent& agent,
                                              const v1::SigningRequest& request) {
+  const std::string& agent_id = agent.id;
   if (!signing_.Take(agent_id)) {
     return ResourceExhausted("this agent asks for more than ",
                              static_cast<uint64_t>(NodeStreamLimits::kSigningOfAgent.per_second),
                              " signatures a second; wait and ask again");
   }
+  // A stream that is about to be closed has nothing signed any more.
+  RETURN_IF_ERROR(parts_.agents.CheckCurrent(agent));
   if (request.registration().empty()) {
-    ASSIGN_OR_RETURN(identity::SpiffeId id, identity::SpiffeId::Parse(agent_id));
-    ASSIGN_OR_RETURN(SignedSvid svid,
-                     parts_.issuer.Sign({std::move(id), request.csr(), parts_.agent_svid_ttl, {}}));
-    SvidFacts facts{svid.serial, svid.not_after, svid.not_before};
-    RETURN_IF_ERROR(parts_.agents.Renewed(agent_name, facts));
-    parts_.sessions.Renewed(agent_id, facts);
-    LogInfo(
-        "agent's SVID renewed",
-        {{"agent", agent_id}, {"serial", svid.serial}, {"not_after", FormatTime(svid.not_after)}});
-    return svid;
+    return SignAgent(agent, request);
   }
   Registry::State state = parts_.registry.state();
   auto found = state->registrations.find(request.registration());

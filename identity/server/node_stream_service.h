@@ -14,6 +14,7 @@
 #include "countersign/v1/node.grpc.pb.h"
 #include "identity/server/agent_directory.h"
 #include "identity/server/issuer.h"
+#include "identity/server/node_places.h"
 #include "identity/server/node_sessions.h"
 #include "identity/server/node_view.h"
 #include "identity/server/peer_identity_service.h"
@@ -48,6 +49,7 @@ class NodeStreamService final : public v1::NodeStream::CallbackService {
     Registry& registry;
     AgentDirectory& agents;
     NodeSessions& sessions;
+    NodePlaces& places;
     const Issuer& issuer;
     const Trust& trust;
     const Clock& clock;
@@ -64,11 +66,13 @@ class NodeStreamService final : public v1::NodeStream::CallbackService {
   void CloseExpired();
   // CloseAgent ends an agent's streams, for a ban.
   void CloseAgent(const std::string& agent_id);
+  // CloseFormer ends the streams of an agent's other attestations, once `newest` is stored.
+  void CloseFormer(const std::string& agent_id, const Attestation& newest);
 
  private:
   friend class AgentStream;
   // CheckAdmitted says whether the agent is known and its SVID of its newest attestation.
-  Status CheckAdmitted(const std::string& name, const identity::VerifiedPeer& peer);
+  Status CheckAdmitted(const AdmittedAgent& agent, const identity::VerifiedPeer& peer);
   // Below: for AgentStream.
   void Add(AgentStream* stream, const std::string& agent_id);
   void Remove(AgentStream* stream, const std::string& agent_id, std::deque<SentView> views);
@@ -76,8 +80,8 @@ class NodeStreamService final : public v1::NodeStream::CallbackService {
   std::shared_ptr<const NodeView> TakeView(const std::string& agent_id, Revision have);
   bool MayLogRefusal(const std::string& agent_id) { return refusals_logged_.Take(agent_id); }
   // Sign answers one signing request of an agent.
-  StatusOr<SignedSvid> Sign(const std::string& agent_id, const std::string& agent_name,
-                            const v1::SigningRequest& request);
+  StatusOr<SignedSvid> Sign(const AdmittedAgent& agent, const v1::SigningRequest& request);
+  StatusOr<SignedSvid> SignAgent(const AdmittedAgent& agent, const v1::SigningRequest& request);
 
   const Parts parts_;
   RateLimiter signing_;

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "identity/certificate.h"
 #include "identity/server/rate_limiter.h"
+#include "identity/server/source.h"
 
 namespace countersign::server {
 namespace {
@@ -122,6 +123,12 @@ std::string AddressOf(const grpc::ServerContextBase& context) {
   size_t end = peer.rfind(':');
   return begin == std::string::npos || end <= begin ? peer
                                                     : peer.substr(begin + 1, end - begin - 1);
+}
+
+std::string SourceOf(const grpc::ServerContextBase& context) {
+  // All whom gRPC calls by a name that is no address share one.
+  std::optional<Endpoint> endpoint = ParsePeer(context.peer());
+  return endpoint ? SourceOf(*endpoint) : std::string();
 }
 
 grpc::Status ToGrpc(const Status& status) {

@@ -37,8 +37,10 @@ std::shared_ptr<grpc::ServerCredentials> MakeNodePortCredentials(const NodePortF
 StatusOr<identity::VerifiedPeer> VerifyCaller(const grpc::ServerContextBase& context,
                                               const Trust& trust, WallTime now);
 
-// AddressOf is the call's peer without its port, for limits: "127.0.0.1".
+// AddressOf is the call's peer without its port, for the log: "127.0.0.1".
 std::string AddressOf(const grpc::ServerContextBase& context);
+// SourceOf is what of it counts for limits; see source.h.
+std::string SourceOf(const grpc::ServerContextBase& context);
 
 // ToGrpc carries a status of ours over the wire.
 grpc::Status ToGrpc(const Status& status);

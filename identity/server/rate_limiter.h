@@ -20,7 +20,8 @@ struct Rate {
 class RateLimiter {
  public:
   RateLimiter(const Rate& rate, const Clock& clock) : rate_(rate), clock_(clock) {}
-  // Take is true if the caller may go on. A new caller over keys_max may not.
+  // Take is true if the caller may go on. Over keys_max the caller is forgotten who would be
+  // allowed most, which loses least: a newcomer is never refused because others called.
   bool Take(std::string_view key);
 
  private:
@@ -28,7 +29,7 @@ class RateLimiter {
     double left;
     MonotonicTime at;
   };
-  void Forget(MonotonicTime now);
+  void MakeRoom(MonotonicTime now);
   double Left(const Bucket& bucket, MonotonicTime now) const;
 
   const Rate rate_;

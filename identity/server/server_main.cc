@@ -17,6 +17,9 @@ constexpr std::chrono::seconds kHousekeepingPeriod{1};  // Expiry is noticed wit
 constexpr std::chrono::minutes kSlowHousekeepingPeriod{5};
 constexpr std::chrono::seconds kShutdownGrace{2};
 constexpr std::chrono::hours kServerSvidTtlMax{24};
+// What gRPC may hold for the node port's connections before it closes idle ones and then others: a
+// second bound behind NodePlaceLimits, far above what 8,192 agents need.
+constexpr size_t kNodePortBytesMax = size_t{512} << 20;
 constexpr std::chrono::seconds kRefreshHint{300};  // Agents are pushed to; this is for others.
 
 // A new bundle keeps the authorities that are known already: SVIDs of theirs may still be alive.
@@ -74,6 +77,9 @@ Server::~Server() {
     housekeeping_.join();
   }
   admin_listener_.reset();
+  if (node_port_ != nullptr) {
+    node_port_->Stop();
+  }
   auto deadline = std::chrono::system_clock::now() + kShutdownGrace;
   for (grpc::Server* server : {admin_server_.get(), node_server_.get()}) {
     if (server != nullptr) {
@@ -105,10 +111,11 @@ Status Server::Open() {
   agents_ = std::make_unique<AgentDirectory>(*store_, domain);
   applier_ =
       std::make_unique<Applier>(*registry_, Applier::Options{domain, issuer_->longest_ttl()});
+  streams_ = std::make_unique<NodeStreamService>(
+      NodeStreamService::Parts{*registry_, *agents_, sessions_, places_, *issuer_, *trust_, clock_,
+                               options_.agent_svid_ttl});
   attestation_ = std::make_unique<NodeAttestationService>(NodeAttestationService::Parts{
-      *registry_, *agents_, *issuer_, clock_, options_.agent_svid_ttl});
-  streams_ = std::make_unique<NodeStreamService>(NodeStreamService::Parts{
-      *registry_, *agents_, sessions_, *issuer_, *trust_, clock_, options_.agent_svid_ttl});
+      *registry_, *agents_, *streams_, *issuer_, clock_, options_.agent_svid_ttl});
   admin_ = std::make_unique<AdminService>(AdminService::Parts{
       *registry_, *applier_, *agents_, sessions_, *streams_, *store_, domain, clock_});
   return absl::OkStatus();
@@ -163,27 +170,29 @@ Status Server::RenewServerSvid() {
 }
 
 Status Server::Listen() {
+  ASSIGN_OR_RETURN(node_port_, NodePort::Listen(options_.listen, places_, clock_));
+  using From = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
   grpc::ServerBuilder builder;
-  builder.AddListeningPort(options_.listen,
-                           MakeNodePortCredentials({Concat(options_.data_dir, "/server.pem"),
-                                                    Concat(options_.data_dir, "/server.key")},
-                                                   trust_, clock_),
-                           &port_);
-  // Without this a second server could share the port unnoticed.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  std::unique_ptr<NodePort::Acceptor> acceptor =
+      builder.experimental().AddExternalConnectionAcceptor(
+          From::FROM_FD, MakeNodePortCredentials({Concat(options_.data_dir, "/server.pem"),
+                                                  Concat(options_.data_dir, "/server.key")},
+                                                 trust_, clock_));
+  grpc::ResourceQuota quota("node port");
+  quota.Resize(kNodePortBytesMax);
+  builder.SetResourceQuota(quota);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
-  // An agent has one stream, and while it joins one call more.
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 16);
+  // An agent has one stream, and while it joins one call at a time.
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 4);
   builder.SetMaxReceiveMessageSize(static_cast<int>(NodeStreamLimits::kMessageBytesMax));
   builder.RegisterService(attestation_.get());
   builder.RegisterService(streams_.get());
   node_server_ = builder.BuildAndStart();
-  if (node_server_ == nullptr || port_ == 0) {
-    return FailedPrecondition("cannot listen on ", options_.listen,
-                              ": the port is in use, or the address is not this machine's; stop ",
-                              "the other program or choose another --listen");
+  if (node_server_ == nullptr) {
+    return Internal("gRPC does not start");
   }
+  node_port_->Serve(std::move(acceptor));
   ASSIGN_OR_RETURN(admin_listener_,
                    UnixGrpcListener::Create({options_.admin_socket, 0600, {}, {}, {}}));
   admin_->SetListener(*admin_listener_);

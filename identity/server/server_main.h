@@ -17,6 +17,8 @@
 #include "identity/server/applier.h"
 #include "identity/server/issuer.h"
 #include "identity/server/node_attestation_service.h"
+#include "identity/server/node_places.h"
+#include "identity/server/node_port.h"
 #include "identity/server/node_sessions.h"
 #include "identity/server/node_stream_service.h"
 #include "identity/server/peer_identity_service.h"
@@ -35,6 +37,7 @@ struct ServerOptions {
   std::string upstream_cert_path;
   std::string upstream_key_path;
   uint64_t store_pages_max = 0;  // Most pages of the store; 0: as many as the disk takes.
+  NodePlaceLimits node_places;
 };
 
 // Server serves from Start until it goes. The clock outlives it.
@@ -44,11 +47,12 @@ class Server {
   // Ends open streams, then everything.
   ~Server();
 
-  int port() const { return port_; }
+  int port() const { return node_port_->port(); }
   const Issuer& issuer() const { return *issuer_; }
 
  private:
-  Server(const ServerOptions& options, const Clock& clock) : options_(options), clock_(clock) {}
+  Server(const ServerOptions& options, const Clock& clock)
+      : options_(options), clock_(clock), places_(options.node_places, clock) {}
   Status Open();
   Status PublishOwnBundle();
   Status RenewServerSvid();
@@ -65,14 +69,15 @@ class Server {
   std::unique_ptr<AgentDirectory> agents_;
   std::unique_ptr<Applier> applier_;
   NodeSessions sessions_;
+  NodePlaces places_;
   std::shared_ptr<Trust> trust_ = std::make_shared<Trust>();
   std::unique_ptr<NodeAttestationService> attestation_;
   std::unique_ptr<NodeStreamService> streams_;
   std::unique_ptr<AdminService> admin_;
   std::unique_ptr<UnixGrpcListener> admin_listener_;
+  std::unique_ptr<NodePort> node_port_;
   std::unique_ptr<grpc::Server> node_server_;
   std::unique_ptr<grpc::Server> admin_server_;
-  int port_ = 0;
   WallTime renew_at_;  // Of the server's SVID. Housekeeping thread only, once it runs.
 
   std::mutex mutex_;

@@ -111,6 +111,28 @@ TEST(CertificateAuthorityTest, SerialsAreLongAndNeverRepeat) {
   EXPECT_EQ(digits, 32u);
 }
 
+TEST(CertificateAuthorityTest, ASerialBeginsWithTheGivenPrefixAndIsStillRandom) {
+  CertificateAuthority authority = SelfSigned();
+  PrivateKey key = *PrivateKey::GenerateP256();
+  LeafRequest request = RequestFor(key);
+  request.serial_prefix = "\x41\x01\x02\x03\x04\x05\x06\x07";
+  std::set<std::string> serials;
+  for (int i = 0; i < 16; ++i) {
+    StatusOr<std::vector<std::string>> chain = authority.SignLeaf(request, kNow);
+    ASSERT_TRUE(chain.ok()) << chain.status();
+    EXPECT_TRUE(Verify(authority, *chain).ok());
+    std::string serial = SerialHex(DecodeCertificate(chain->front()).get());
+    EXPECT_EQ(serial.substr(0, 16), "4101020304050607");
+    EXPECT_EQ(serial.size(), 40u);  // The 20 octets of RFC 5280 section 4.1.2.2.
+    serials.insert(std::move(serial));
+  }
+  EXPECT_EQ(serials.size(), 16u);
+  for (std::string bad : {"short", "much too long", "\xc1 234567", "\x0f 234567"}) {
+    request.serial_prefix = bad;
+    EXPECT_EQ(authority.SignLeaf(request, kNow).status().code(), StatusCode::kInvalidArgument);
+  }
+}
+
 TEST(CertificateAuthorityTest, ALeafNeverOutlivesItsAuthority) {
   CertificateAuthority authority = SelfSigned(30min);
   PrivateKey key = *PrivateKey::GenerateP256();

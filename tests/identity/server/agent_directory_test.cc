@@ -11,6 +11,8 @@ namespace {
 using namespace std::chrono_literals;
 using testing::HasSubstr;
 
+const std::string kSerialA(40, 'a');
+const std::string kSerialB(40, 'b');
 const WallTime kNow = *ParseTime("2026-01-31T12:00:00.000Z");
 
 class AgentDirectoryTest : public testing::Test {
@@ -23,6 +25,18 @@ class AgentDirectoryTest : public testing::Test {
   StatusOr<TokenGrant> Find(const std::string& token, WallTime now) {
     return directory_.FindToken(token, now, why_);
   }
+  // A serial of an attestation, as the issuer makes them.
+  static std::string SerialOf(const Attestation& attestation, char filler) {
+    return Concat(attestation.hex(), std::string(24, filler));
+  }
+  AdmittedAgent Admit(const std::string& node) {
+    Attestation attestation = Attestation::New();
+    auto grant = Find(MakeToken(node), kNow);
+    EXPECT_TRUE(grant.ok()) << grant.status();
+    Status status = directory_.Admit(*grant, {SerialOf(attestation, 'a'), kNow + 1h}, kNow);
+    EXPECT_TRUE(status.ok()) << status;
+    return {Concat("spiffe://shop.example/agent/", node), node, attestation};
+  }
   std::unique_ptr<Store> store_ = MakeMemoryStore();
   identity::TrustDomain domain_ = *identity::TrustDomain::Parse("shop.example");
   AgentDirectory directory_{*store_, domain_};
@@ -34,7 +48,7 @@ TEST_F(AgentDirectoryTest, TokenGrantsItsNodeOnce) {
   auto grant = Find(token, kNow);
   ASSERT_TRUE(grant.ok()) << grant.status();
   EXPECT_EQ(grant->agent_id.str(), "spiffe://shop.example/agent/node-1");
-  ASSERT_TRUE(directory_.Admit(*grant, {"aa", kNow + 1h}, kNow).ok());
+  ASSERT_TRUE(directory_.Admit(*grant, {kSerialA, kNow + 1h}, kNow).ok());
   EXPECT_EQ(Find(token, kNow).status().code(), StatusCode::kPermissionDenied);
   EXPECT_EQ(why_, "unknown or used");
 }
@@ -43,10 +57,10 @@ TEST_F(AgentDirectoryTest, OfTwoThatUseATokenAtOnceOneIsAdmitted) {
   std::string token = MakeToken("node-1");
   auto first = Find(token, kNow);
   auto second = Find(token, kNow);
-  EXPECT_TRUE(directory_.Admit(*second, {"bb", kNow + 1h}, kNow).ok());
-  EXPECT_EQ(directory_.Admit(*first, {"aa", kNow + 1h}, kNow).code(),
+  EXPECT_TRUE(directory_.Admit(*second, {kSerialB, kNow + 1h}, kNow).ok());
+  EXPECT_EQ(directory_.Admit(*first, {kSerialA, kNow + 1h}, kNow).code(),
             StatusCode::kPermissionDenied);
-  EXPECT_EQ((*directory_.Find("node-1"))->svid.serial, "bb");
+  EXPECT_EQ((*directory_.Find("node-1"))->svid.serial, kSerialB);
 }
 
 TEST_F(AgentDirectoryTest, TokenEndsWithItsTime) {
@@ -110,31 +124,58 @@ TEST_F(AgentDirectoryTest, ExpiredTokensAreCleared) {
 }
 
 TEST_F(AgentDirectoryTest, RenewalNeedsARecord) {
-  EXPECT_EQ(directory_.Renewed("node-1", {"aa", kNow}).code(), StatusCode::kNotFound);
-  auto grant = Find(MakeToken("node-1"), kNow);
-  ASSERT_TRUE(directory_.Admit(*grant, {"aa", kNow + 1h}, kNow).ok());
-  ASSERT_TRUE(directory_.Renewed("node-1", {"bb", kNow + 2h}).ok());
+  AdmittedAgent agent{"", "node-1", Attestation::New()};
+  EXPECT_EQ(directory_.Renewed(agent, {"aa", kNow}).code(), StatusCode::kNotFound);
+  agent = Admit("node-1");
+  std::string serial = SerialOf(agent.attestation, 'b');
+  ASSERT_TRUE(directory_.Renewed(agent, {serial, kNow + 2h}).ok());
   AgentRecord record = directory_.All()->at(0);
-  EXPECT_EQ(record.svid.serial, "bb");
+  EXPECT_EQ(record.svid.serial, serial);
   EXPECT_EQ(record.svid.not_after, kNow + 2h);
   EXPECT_EQ(record.attested, kNow);
   ASSERT_TRUE(directory_.Remove("node-1").ok());
-  EXPECT_EQ(directory_.Renewed("node-1", {"cc", kNow}).code(), StatusCode::kNotFound);
+  EXPECT_EQ(directory_.Renewed(agent, {serial, kNow}).code(), StatusCode::kNotFound);
   EXPECT_EQ(directory_.Remove("node-1").code(), StatusCode::kNotFound);
 }
 
-TEST_F(AgentDirectoryTest, AnAttestationBeginsAnewAndARenewalDoesNot) {
-  auto grant = Find(MakeToken("node-1"), kNow);
-  ASSERT_TRUE(directory_.Admit(*grant, {"aa", kNow + 1h, kNow - 10s}, kNow).ok());
-  EXPECT_EQ(directory_.Find("node-1")->value().svids_from, kNow - 10s);
-  ASSERT_TRUE(directory_.Renewed("node-1", {"bb", kNow + 2h, kNow + 30min}).ok());
-  EXPECT_EQ(directory_.Find("node-1")->value().svids_from, kNow - 10s);
-  // A clock that was set back must not lock the agent out.
-  ASSERT_TRUE(directory_.Renewed("node-1", {"cc", kNow, kNow - 1h}).ok());
-  EXPECT_EQ(directory_.Find("node-1")->value().svids_from, kNow - 1h);
-  grant = Find(MakeToken("node-1"), kNow);
-  ASSERT_TRUE(directory_.Admit(*grant, {"dd", kNow + 1h, kNow}, kNow).ok());
-  EXPECT_EQ(directory_.Find("node-1")->value().svids_from, kNow);
+TEST_F(AgentDirectoryTest, AnAttestationEndsTheOneBeforeAndARenewalDoesNot) {
+  AdmittedAgent first = Admit("node-1");
+  EXPECT_TRUE(directory_.CheckCurrent(first).ok());
+  ASSERT_TRUE(directory_.Renewed(first, {SerialOf(first.attestation, 'b'), kNow + 2h}).ok());
+  EXPECT_TRUE(directory_.CheckCurrent(first).ok());
+  AdmittedAgent second = Admit("node-1");
+  EXPECT_TRUE(directory_.CheckCurrent(second).ok());
+  EXPECT_EQ(directory_.CheckCurrent(first).code(), StatusCode::kPermissionDenied);
+  // Nor can the former go on by renewing.
+  EXPECT_EQ(directory_.Renewed(first, {SerialOf(first.attestation, 'c'), kNow + 2h}).code(),
+            StatusCode::kPermissionDenied);
+  EXPECT_EQ((*directory_.Find("node-1"))->svid.serial, SerialOf(second.attestation, 'a'));
+  ASSERT_TRUE(directory_.Remove("node-1").ok());
+  EXPECT_EQ(directory_.CheckCurrent(second).code(), StatusCode::kPermissionDenied);
+}
+
+TEST_F(AgentDirectoryTest, ASerialWithoutAnAttestationIsOfNoAgent) {
+  AdmittedAgent agent = Admit("node-1");
+  for (std::string serial : {std::string(), std::string(32, 'a'), std::string(39, 'a'),
+                             std::string(40, '0'), std::string(40, 'x'), std::string(41, 'a')}) {
+    SCOPED_TRACE(serial);
+    agent.attestation = Attestation::Of(serial);
+    EXPECT_TRUE(agent.attestation.is_none());
+    EXPECT_EQ(directory_.CheckCurrent(agent).code(), StatusCode::kPermissionDenied);
+    EXPECT_EQ(directory_.Renewed(agent, {serial, kNow}).code(), StatusCode::kPermissionDenied);
+    auto grant = Find(MakeToken("node-2"), kNow);
+    EXPECT_EQ(directory_.Admit(*grant, {serial, kNow + 1h}, kNow).code(), StatusCode::kInternal);
+  }
+}
+
+TEST_F(AgentDirectoryTest, ARecordThatNamesNoAttestationAdmitsNobody) {
+  AdmittedAgent agent = Admit("node-1");
+  std::vector<Operation> put = {Operation::Put(
+      "agent/node-1", R"({"attestedUnixMs":1,"svidSerial":"aa","svidNotAfterUnixMs":2})")};
+  ASSERT_TRUE(store_->Txn({}, put, {}).ok());
+  EXPECT_EQ(directory_.CheckCurrent(agent).code(), StatusCode::kPermissionDenied);
+  agent.attestation = Attestation();
+  EXPECT_EQ(directory_.CheckCurrent(agent).code(), StatusCode::kPermissionDenied);
 }
 
 TEST_F(AgentDirectoryTest, OnlyAgentsOfTheDomainHaveAnAgentsName) {

@@ -57,6 +57,7 @@ class ServerTest : public testing::Test {
     options.admin_socket = folder_.File("admin.sock");
     options.agent_svid_ttl = agent_ttl_;
     options.store_pages_max = store_pages_max_;
+    options.node_places = node_places_;
     auto server = Server::Start(options, Clock::System());
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
@@ -133,6 +134,7 @@ class ServerTest : public testing::Test {
 
   TempDir folder_;
   uint64_t store_pages_max_ = 0;
+  NodePlaceLimits node_places_;
   std::chrono::nanoseconds agent_ttl_ = std::chrono::hours(1);
   std::unique_ptr<Server> server_;
   std::unique_ptr<v1::Admin::Stub> admin_;

@@ -4,14 +4,17 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <openssl/ssl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
+#include <filesystem>
 
 #include "base/crypto/openssl.h"
 #include "base/file.h"
@@ -70,6 +73,23 @@ class Program {
     return true;
   }
   void Signal(int number) { ::kill(pid_, number); }
+  // Leaves the program no descriptor but those that it has; gives what it might have.
+  rlim_t TakeDescriptors() {
+    rlim_t used = 0;
+    for ([[maybe_unused]] const auto& one :
+         std::filesystem::directory_iterator(Concat("/proc/", pid_, "/fd"))) {
+      ++used;
+    }
+    return SetDescriptors(used);
+  }
+  // Sets the soft limit, and gives what it was.
+  rlim_t SetDescriptors(rlim_t most) {
+    rlimit now = {};
+    CHECK(::prlimit(pid_, RLIMIT_NOFILE, nullptr, &now) == 0);
+    rlimit next = {most, now.rlim_max};
+    CHECK(::prlimit(pid_, RLIMIT_NOFILE, &next, nullptr) == 0);
+    return now.rlim_cur;
+  }
   // Wait reads the rest of the log and gives the exit status.
   int Wait() {
     ReadUntil("\x01never");
@@ -114,25 +134,62 @@ class ServerProcessTest : public testing::Test {
   TempDir folder_;
 };
 
-// Serial of the certificate that the port serves, or empty if the handshake fails.
-std::string ServedSerial(int port, int highest_version) {
-  std::unique_ptr<SSL_CTX, Deleter<SSL_CTX_free>> context(SSL_CTX_new(TLS_client_method()));
-  SSL_CTX_set_max_proto_version(context.get(), highest_version);
-  std::unique_ptr<SSL, Deleter<SSL_free>> ssl(SSL_new(context.get()));
-  static constexpr unsigned char kH2[] = {2, 'h', '2'};
-  SSL_set_alpn_protos(ssl.get(), kH2, sizeof(kH2));
+Fd ConnectTcp(int port) {
   Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in address = {};
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<uint16_t>(port));
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   CHECK(::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0);
-  SSL_set_fd(ssl.get(), socket.get());
-  if (SSL_connect(ssl.get()) != 1) {
+  return socket;
+}
+
+// A TLS connection that speaks HTTP/2; null if the handshake fails.
+struct TlsConnection {
+  Fd socket;
+  std::unique_ptr<SSL_CTX, Deleter<SSL_CTX_free>> context;
+  std::unique_ptr<SSL, Deleter<SSL_free>> ssl;
+};
+TlsConnection ConnectTls(int port, int highest_version) {
+  TlsConnection made;
+  made.context.reset(SSL_CTX_new(TLS_client_method()));
+  SSL_CTX_set_max_proto_version(made.context.get(), highest_version);
+  made.ssl.reset(SSL_new(made.context.get()));
+  static constexpr unsigned char kH2[] = {2, 'h', '2'};
+  SSL_set_alpn_protos(made.ssl.get(), kH2, sizeof(kH2));
+  made.socket = ConnectTcp(port);
+  SSL_set_fd(made.ssl.get(), made.socket.get());
+  if (SSL_connect(made.ssl.get()) != 1) {
+    made.ssl.reset();
+  }
+  return made;
+}
+
+// Serial of the certificate that the port serves, or empty if the handshake fails.
+std::string ServedSerial(int port, int highest_version) {
+  TlsConnection connection = ConnectTls(port, highest_version);
+  if (connection.ssl == nullptr) {
     return "";
   }
-  X509Ptr certificate(SSL_get1_peer_certificate(ssl.get()));
+  X509Ptr certificate(SSL_get1_peer_certificate(connection.ssl.get()));
   return certificate == nullptr ? "" : identity::SerialHex(certificate.get());
+}
+
+bool IsServedSoon(int port) {
+  auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (std::chrono::steady_clock::now() < deadline) {
+    if (!ServedSerial(port, TLS1_3_VERSION).empty()) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// Whether the other side ends the connection within a minute.
+bool IsEnded(const Fd& socket) {
+  pollfd wait = {socket.get(), POLLIN, 0};
+  char byte = 0;
+  return ::poll(&wait, 1, 60'000) == 1 && ::recv(socket.get(), &byte, 1, 0) <= 0;
 }
 
 TEST_F(ServerProcessTest, ReadyThenEndsCleanlyOnEitherSignal) {
@@ -160,6 +217,56 @@ TEST_F(ServerProcessTest, OnlyTls13IsSpoken) {
   ASSERT_TRUE(program.ReadUntil("admin_socket"));
   EXPECT_EQ(ServedSerial(program.port(), TLS1_2_VERSION), "");
   EXPECT_NE(ServedSerial(program.port(), TLS1_3_VERSION), "");
+}
+
+TEST_F(ServerProcessTest, AFloodOfConnectionsIsOverWhenItIsOver) {
+  Program program(Arguments("a"));
+  ASSERT_TRUE(program.ReadUntil("admin_socket")) << program.said();
+  {
+    std::vector<Fd> flood;
+    for (int i = 0; i < 900; ++i) {
+      flood.push_back(ConnectTcp(program.port()));
+    }
+  }
+  EXPECT_TRUE(IsServedSoon(program.port()));
+}
+
+TEST_F(ServerProcessTest, WithoutADescriptorConnectionsAreClosedAndServedOnceThereIsOne) {
+  Program program(Arguments("a"));
+  ASSERT_TRUE(program.ReadUntil("admin_socket")) << program.said();
+  rlim_t before = program.TakeDescriptors();
+  std::vector<Fd> flood;
+  for (int i = 0; i < 20; ++i) {
+    flood.push_back(ConnectTcp(program.port()));
+  }
+  for (const Fd& one : flood) {
+    EXPECT_TRUE(IsEnded(one));
+  }
+  EXPECT_TRUE(program.ReadUntil("no descriptor left"));
+  program.SetDescriptors(before);
+  EXPECT_TRUE(IsServedSoon(program.port()));
+}
+
+// Frames of a kind that nobody knows are skipped (RFC 9113 section 4.1), so nothing but the limit
+// of what a stranger may send ends this connection.
+TEST_F(ServerProcessTest, AStrangerThatSendsWithoutAnEndIsEnded) {
+  IgnoreSigpipe();
+  Program program(Arguments("a"));
+  ASSERT_TRUE(program.ReadUntil("admin_socket")) << program.said();
+  TlsConnection stranger = ConnectTls(program.port(), TLS1_3_VERSION);
+  ASSERT_NE(stranger.ssl, nullptr);
+  std::string preface("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+  preface += std::string("\x00\x00\x00\x04\x00\x00\x00\x00\x00", 9);  // SETTINGS
+  ASSERT_GT(SSL_write(stranger.ssl.get(), preface.data(), static_cast<int>(preface.size())), 0);
+  std::string frame("\x00\x20\x00\xee\x00\x00\x00\x00\x00", 9);  // 8 KiB
+  frame += std::string(8192, 'x');
+  size_t sent = 0;
+  while (sent < (size_t{64} << 20) &&
+         SSL_write(stranger.ssl.get(), frame.data(), static_cast<int>(frame.size())) > 0) {
+    sent += frame.size();
+  }
+  EXPECT_LT(sent, size_t{64} << 20);
+  EXPECT_GE(sent, size_t{200} << 10);
 }
 
 // A CA of 60 s gives the server SVIDs of 10 s: a new connection soon meets a new one.
