@@ -9,6 +9,7 @@
 #include <sstream>
 #include <unordered_set>
 
+#include "authz/yaml/syntax_hint.h"
 #include "authz/yaml/text_check.h"
 #include "base/status.h"
 
@@ -258,7 +259,7 @@ Stream Parse(std::string_view text, const YamlLimits& limits) {
   } catch (const Stop&) {
     builder.Abandon();
   } catch (const YAML::Exception& error) {
-    stream.problems.push_back({ToMark(error.mark), Concat("not YAML: ", error.msg)});
+    stream.problems.push_back(SyntaxProblem(text, {ToMark(error.mark), error.msg}));
     builder.Abandon();
   } catch (const std::exception& error) {
     stream.problems.push_back({{}, Concat("not YAML: ", error.what())});

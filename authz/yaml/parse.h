@@ -1,4 +1,4 @@
-// Text to trees: the only place that knows yaml-cpp.
+// Text to trees: the only place that reads with yaml-cpp.
 //
 // A strict part of YAML: what surprises readers (aliases, merge keys, tags, duplicate keys, keys
 // that are not words) is refused, so that a file means what it shows. JSON is within that part.

@@ -113,6 +113,57 @@ TEST(YamlParseTest, RefusesWhatSurprises) {
   }
 }
 
+TEST(YamlParseTest, ASlipOfSyntaxIsAnsweredWithItsMend) {
+  struct Row {
+    const char* name;
+    std::string text;
+    const char* problem;
+  };
+  const Row rows[] = {
+      {"template in a map", "a:\n  to: [{ methods: [GET], path: /orders/{id} }]\n",
+       "2:40: not YAML: '{' in a text within {...} or [...]: quote it: '/orders/{id}'"},
+      {"template before a comma", "to: [{ path: /orders/{id}/x, methods: [GET] }]\n",
+       "1:22: not YAML: '{' in a text within {...} or [...]: quote it: '/orders/{id}/x'"},
+      {"template in a list", "path: [/orders/{id}, /x]\n", "quote it: '/orders/{id}'"},
+      {"template in an open list", "a: [\n  { b: /x/{id} },\n  { c: 1 }\n]\n",
+       "2:11: not YAML: '{' in a text within {...} or [...]: quote it: '/x/{id}'"},
+      {"template in a file of Windows", "a: [/x/{id}\r\n]\r\n", "quote it: '/x/{id}'"},
+      {"query in a path", "to: [{ path: /orders?x=1 }]\n",
+       "1:21: not YAML: '?' in a text within {...} or [...]: quote it: '/orders?x=1'"},
+      {"class in the middle", "id: { re2: /v[0-9]+/a }\n",
+       "'[' in a text within {...} or [...]: quote it: '/v[0-9]+/a'"},
+      {"class at the beginning", "id: { re2: [a-z]{1,3} }\n", "quote it: '[a-z]{1,3}'"},
+      {"quote in the text", "a: [it's?]\n", "quote it: 'it''s?'"},
+      {"escape", "a: { re2: \"shop\\.example\" }\n",
+       "1:16: not YAML: \"\\.\" in double quotes: use single quotes, where a backslash is itself"},
+      {"tab as indent", "a:\n\tb: 1\n", "2:1: not YAML: a tab in the indent: indent with blanks"},
+      {"tab behind blanks", "a:\n  b: 1\n \t c: 2\n", "3:2: not YAML: a tab in the indent"},
+      {"reserved", "a: @x\n", "1:4: not YAML: a text that begins with '@': quote it: '@x'"},
+      {"star", "a: [*.shop]\n", "1:5: not YAML: a text that begins with '*': quote it: '*.shop'"},
+  };
+  for (const Row& row : rows) {
+    EXPECT_THAT(Problems(Parse(row.text)), testing::HasSubstr(row.problem)) << row.name;
+  }
+}
+
+TEST(YamlParseTest, NoMendIsInventedWhereTheSlipIsAnother) {
+  for (std::string_view text :
+       {"a: [1\nb: 2\n", "a: [{a: 1} {b: 2}]\n", "a: [{a: 1}{b: 2}]\n", "a: {b:{c: d}}\n",
+        "a: b: c\n", "a: {b: 'c}\n", "x:\n  - a\n  b: c\n", "a: [", "a: {", "a: {b", "a: \"\\",
+        "a: [?", "a: [x?"}) {
+    std::string problems = Problems(Parse(text));
+    EXPECT_THAT(problems, testing::HasSubstr("not YAML: ")) << text;
+    EXPECT_THAT(problems, testing::Not(testing::HasSubstr("indent with"))) << text;
+    EXPECT_THAT(problems, testing::Not(testing::HasSubstr("single quotes"))) << text;
+  }
+  for (std::string_view text : {"a: [{a: 1} {b: 2}]\n", "a: [{a: 1}{b: 2}]\n", "a: {b:{c: d}}\n"}) {
+    EXPECT_THAT(Problems(Parse(text)), testing::Not(testing::HasSubstr("quote it"))) << text;
+  }
+  // Longer than anybody would copy from a message.
+  EXPECT_THAT(Problems(Parse(Concat("a: [/", std::string(200, 'x'), "/{id}]"))),
+              testing::EndsWith("or [...]: quote it\n"));
+}
+
 TEST(YamlParseTest, ATextThatTheEndCutsOffIsNoText) {
   for (std::string_view text :
        {"a: \"b", "a: \"b\n", "a: 'b", "a: 'b\n\n", "{\"a\": \"b\\", "a: [b", "a: {b: c"}) {
