@@ -144,9 +144,9 @@ NodePort::NodePort(std::vector<Fd> sockets, int port, Fd stop_reader, Fd stop_wr
       places_(places),
       refusals_logged_(NodePortLimits::kRefusalsLogged, clock) {}
 
-void NodePort::Serve(std::unique_ptr<Acceptor> acceptor) {
+void NodePort::Serve(Taker taker) {
   CHECK(!thread_.joinable());
-  acceptor_ = std::move(acceptor);
+  taker_ = std::move(taker);
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -154,7 +154,7 @@ void NodePort::Stop() {
   if (thread_.joinable()) {
     [[maybe_unused]] ssize_t wrote = ::write(stop_writer_.get(), "x", 1);
     thread_.join();
-    acceptor_.reset();
+    taker_ = nullptr;
   }
 }
 
@@ -210,10 +210,7 @@ bool NodePort::AcceptOne(int listener) {
   }
   const int one = 1;
   ::setsockopt(accepted.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-  Acceptor::NewConnectionParameters connection;
-  connection.listener_fd = listener;
-  connection.fd = accepted.Release();
-  acceptor_->HandleNewConnection(&connection);
+  taker_(listener, std::move(accepted));
   return true;
 }
 

@@ -3,8 +3,7 @@
 // no limit of connections.
 #pragma once
 
-#include <grpcpp/server_builder.h>
-
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -29,7 +28,8 @@ struct NodePortLimits {
 // NodePort accepts on a thread of its own from Serve until Stop. `places` and the clock outlive it.
 class NodePort {
  public:
-  using Acceptor = grpc::experimental::ExternalConnectionAcceptor;
+  // Taker hands a connection, whose descriptor is its own, to gRPC.
+  using Taker = std::function<void(int listener, Fd connection)>;
 
   // Listen binds "HOST:PORT"; port 0 lets the kernel choose. kFailedPrecondition if it is in use.
   static StatusOr<std::unique_ptr<NodePort>> Listen(const std::string& address, NodePlaces& places,
@@ -40,7 +40,7 @@ class NodePort {
 
   int port() const { return port_; }
   // Serve is called once, when the gRPC server runs.
-  void Serve(std::unique_ptr<Acceptor> acceptor);
+  void Serve(Taker taker);
   void Stop();
 
  private:
@@ -60,7 +60,7 @@ class NodePort {
   Fd spare_;
   NodePlaces& places_;
   RateLimiter refusals_logged_;
-  std::unique_ptr<Acceptor> acceptor_;
+  Taker taker_;
   std::thread thread_;
 };
 

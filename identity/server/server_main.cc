@@ -172,12 +172,12 @@ Status Server::RenewServerSvid() {
 Status Server::Listen() {
   ASSIGN_OR_RETURN(node_port_, NodePort::Listen(options_.listen, places_, clock_));
   using From = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
+  using Acceptor = grpc::experimental::ExternalConnectionAcceptor;
   grpc::ServerBuilder builder;
-  std::unique_ptr<NodePort::Acceptor> acceptor =
-      builder.experimental().AddExternalConnectionAcceptor(
-          From::FROM_FD, MakeNodePortCredentials({Concat(options_.data_dir, "/server.pem"),
-                                                  Concat(options_.data_dir, "/server.key")},
-                                                 trust_, clock_));
+  std::shared_ptr<Acceptor> acceptor = builder.experimental().AddExternalConnectionAcceptor(
+      From::FROM_FD, MakeNodePortCredentials({Concat(options_.data_dir, "/server.pem"),
+                                              Concat(options_.data_dir, "/server.key")},
+                                             trust_, clock_));
   grpc::ResourceQuota quota("node port");
   quota.Resize(kNodePortBytesMax);
   builder.SetResourceQuota(quota);
@@ -192,7 +192,12 @@ Status Server::Listen() {
   if (node_server_ == nullptr) {
     return Internal("gRPC does not start");
   }
-  node_port_->Serve(std::move(acceptor));
+  node_port_->Serve([acceptor](int listener, Fd connection) {
+    Acceptor::NewConnectionParameters parameters;
+    parameters.listener_fd = listener;
+    parameters.fd = connection.Release();
+    acceptor->HandleNewConnection(&parameters);
+  });
   ASSIGN_OR_RETURN(admin_listener_,
                    UnixGrpcListener::Create({options_.admin_socket, 0600, {}, {}, {}}));
   admin_->SetListener(*admin_listener_);
