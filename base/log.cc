@@ -57,7 +57,8 @@ std::string JsonLine(const LogState& state, LogLevel level, std::string_view mes
   for (const LogField& field : fields) {
     line[std::string(field.name)] = field.value.substr(0, kJsonFieldBytesMax);
   }
-  return line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  // Printable ASCII alone: whoever reads a log reads it in a terminal.
+  return line.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
 }
 
 std::string ConsoleLine(LogLevel level, std::string_view message,

@@ -57,7 +57,10 @@ Status PrintDocuments(std::ostream& out, const std::vector<Json>& items, OutputF
                       bool single) {
   if (format == OutputFormat::kJson) {
     Json list = ListJson(items);
-    out << (single && items.size() == 1 ? items[0] : list).dump(2) << "\n";
+    // Names come from elsewhere: nothing but printable ASCII goes to the terminal.
+    out << (single && items.size() == 1 ? items[0] : list)
+               .dump(2, ' ', true, Json::error_handler_t::replace)
+        << "\n";
     return absl::OkStatus();
   }
   for (const Json& item : items) {

@@ -279,7 +279,8 @@ Status Show(Context& context, const Options& options) {
   }
   std::string json = audit::RecordJson(proved.found.decision, proved.found.completion());
   if (format != OutputFormat::kJson) {
-    json = nlohmann::ordered_json::parse(json).dump(2);
+    json = nlohmann::ordered_json::parse(json).dump(
+        2, ' ', true, nlohmann::ordered_json::error_handler_t::replace);
   }
   context.out << json << "\n";
   return absl::OkStatus();
@@ -297,14 +298,42 @@ Status Explain(Context& context, const Options& options) {
   return absl::OkStatus();
 }
 
+// At most so many rings are named; the most missing come first.
+constexpr size_t kRingsNamed = 10;
+
+void PrintMissing(Context& context, const std::vector<audit::RingGaps>& gaps) {
+  for (size_t i = 0; i < gaps.size() && i < kRingsNamed; ++i) {
+    const audit::RingGaps& ring = gaps[i];
+    context.out << "  missing: " << ring.missing << " by " << ring.records << " gap records of "
+                << (ring.ring.empty() ? std::string("all other rings")
+                    : ring.owner.empty()
+                        ? Concat("ring ", ring.ring)
+                        : Concat(EscapeForTerminal(ring.owner), ", id ", ring.ring))
+                << "\n";
+  }
+  if (gaps.size() > kRingsNamed) {
+    context.out << "  and of " << gaps.size() - kRingsNamed << " more rings; -o json names all\n";
+  }
+}
+
 void PrintReport(Context& context, const audit::VerifyReport& report, OutputFormat format) {
   if (format == OutputFormat::kJson) {
-    nlohmann::ordered_json out = {
-        {"good", report.good()},         {"origin", report.checkpoint.origin},
-        {"vkey", report.vkey},           {"size", report.checkpoint.size},
-        {"decisions", report.decisions}, {"completions", report.completions},
-        {"events", report.events},       {"missing", report.missing},
-        {"findings", report.findings}};
+    nlohmann::ordered_json out = {{"good", report.good()},
+                                  {"origin", report.checkpoint.origin},
+                                  {"vkey", report.vkey},
+                                  {"size", report.checkpoint.size},
+                                  {"decisions", report.decisions},
+                                  {"completions", report.completions},
+                                  {"events", report.events},
+                                  {"missing", report.missing},
+                                  {"missing_by_ring", nlohmann::ordered_json::array()},
+                                  {"findings", report.findings}};
+    for (const audit::RingGaps& ring : report.gaps) {
+      out["missing_by_ring"].push_back({{"ring", ring.ring},
+                                        {"owner", ring.owner},
+                                        {"records", ring.records},
+                                        {"missing", ring.missing}});
+    }
     if (report.first_bad_record.has_value()) {
       out["first_bad_record"] = *report.first_bad_record;
       out["first_bad_decision"] = report.first_bad_decision;
@@ -322,6 +351,7 @@ void PrintReport(Context& context, const audit::VerifyReport& report, OutputForm
                 << " completions, " << report.events << " events, " << report.missing
                 << " known missing) give the signed root; key " << report.vkey << "\n";
   }
+  PrintMissing(context, report.gaps);
 }
 
 Status VerifyProof(Context& context, const Options& options) {

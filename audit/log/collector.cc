@@ -17,6 +17,7 @@
 #include "audit/log/ring_sources.h"
 #include "audit/record/decision_record.h"
 #include "audit/record/ring_handover.h"
+#include "base/crypto/hash.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/passed_descriptors.h"
@@ -63,7 +64,8 @@ class AuditCollector::Impl {
 
   Status Start() {
     ASSIGN_OR_RETURN(listener_, ListenUnix(options_.socket_path, options_.socket_mode));
-    RETURN_IF_ERROR(TakeDescriptors(listener_.get()));  // Of rings.
+    // ListenUnix lets no descriptors in: a stranger's could make this thread wait when it closes
+    // them. Nobody sends one before it is known who it is.
     stop_.Reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     epoll_.Reset(::epoll_create1(EPOLL_CLOEXEC));
     if (!stop_.valid() || !epoll_.valid()) {
@@ -89,6 +91,8 @@ class AuditCollector::Impl {
   struct Connection {
     Fd fd;
     HandoverPeer peer;
+    MonotonicTime deadline;  // To hand a ring over.
+    bool handed_over = false;
   };
 
   Status Watch(int fd, uint32_t events, uint64_t number) {
@@ -182,8 +186,31 @@ class AuditCollector::Impl {
     }
   }
 
-  // Waits once, at most `limit`, and serves what came.
+  // Closes the connections that handed nothing over in time; gives when to look again, or -1.
+  Milliseconds CloseEmptyHanded() {
+    MonotonicTime now = clock_.Monotonic();
+    Milliseconds next{-1};
+    for (auto one = connections_.begin(); one != connections_.end();) {
+      auto connection = one++;
+      if (connection->second.handed_over) {
+        continue;
+      }
+      if (connection->second.deadline <= now) {
+        End(connection);
+        continue;
+      }
+      auto left = std::chrono::ceil<Milliseconds>(connection->second.deadline - now);
+      next = next.count() < 0 ? left : std::min(next, left);
+    }
+    return next;
+  }
+
+  // Waits once, at most `limit` (-1: for ever), and serves what came.
   void Pump(Milliseconds limit) {
+    Milliseconds deadline = CloseEmptyHanded();
+    if (deadline.count() >= 0 && (limit.count() < 0 || deadline < limit)) {
+      limit = deadline;
+    }
     std::array<epoll_event, kEventsMax> events;
     int got =
         ::epoll_wait(epoll_.get(), events.data(), kEventsMax, static_cast<int>(limit.count()));
@@ -199,6 +226,24 @@ class AuditCollector::Impl {
     }
   }
 
+  // Whether there is room for one connection more of this peer, and a reason to have it.
+  Status Admit(const HandoverPeer& peer) const {
+    RETURN_IF_ERROR(options_.workloads_of(peer).status());
+    auto of_user = static_cast<size_t>(
+        std::count_if(connections_.begin(), connections_.end(),
+                      [&](const auto& one) { return one.second.peer.uid == peer.uid; }));
+    if (of_user >= CollectorLimits::kConnectionsPerUidMax) {
+      return ResourceExhausted("more than ", CollectorLimits::kConnectionsPerUidMax,
+                               " proxies of one user");
+    }
+    size_t reserved = of_user == 0 ? 0 : CollectorLimits::kConnectionsReserved;
+    if (connections_.size() >= CollectorLimits::kConnectionsMax - reserved) {
+      return ResourceExhausted("more than ", CollectorLimits::kConnectionsMax - reserved,
+                               " proxies");
+    }
+    return absl::OkStatus();
+  }
+
   void Accept() {
     Fd fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!fd.valid()) {
@@ -209,12 +254,13 @@ class AuditCollector::Impl {
     Status allowed = absl::OkStatus();
     if (::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) {
       allowed = ErrnoError(errno, "SO_PEERCRED");
-    } else if (connections_.size() >= CollectorLimits::kConnectionsMax) {
-      allowed = ResourceExhausted("more than ", CollectorLimits::kConnectionsMax, " proxies");
     }
     HandoverPeer peer = {credentials.pid, credentials.uid, credentials.gid};
     if (allowed.ok()) {
-      allowed = options_.workloads_of(peer).status();
+      allowed = Admit(peer);
+    }
+    if (allowed.ok()) {
+      allowed = TakeDescriptors(fd.get());
     }
     if (allowed.ok()) {
       allowed = Watch(fd.get(), EPOLLIN | EPOLLRDHUP, next_connection_);
@@ -224,7 +270,8 @@ class AuditCollector::Impl {
       Answer(fd.get(), allowed);
       return;
     }
-    connections_[next_connection_++] = Connection{std::move(fd), peer};
+    connections_[next_connection_++] = {
+        std::move(fd), peer, clock_.Monotonic() + CollectorLimits::kEmptyHandedFor, false};
   }
 
   void LogRefused(const HandoverPeer& peer, const Status& why) {
@@ -251,17 +298,23 @@ class AuditCollector::Impl {
       Status taken = Take(number, found->second.peer, *std::move(message));
       Answer(found->second.fd.get(), taken);
       good = taken.ok();
+      found->second.handed_over = found->second.handed_over || good;
       if (!good) {
         LogRefused(found->second.peer, taken);
       }
     }
     if (!good) {
-      connections_.erase(found);
-      rings_.ConnectionGone(number);
-      rings_.Release(forget_);  // Nothing is read and uncommitted here: those that are empty go.
+      End(found);
     }
     std::lock_guard lock(mutex_);
     stats_.rings = rings_.size();
+  }
+
+  void End(std::map<uint64_t, Connection>::iterator connection) {
+    uint64_t number = connection->first;
+    connections_.erase(connection);
+    rings_.ConnectionGone(number);
+    rings_.Release(forget_);  // Nothing is read and uncommitted here: those that are empty go.
   }
 
   Status Take(uint64_t number, const HandoverPeer& peer, FdMessage message) {
@@ -283,7 +336,8 @@ class AuditCollector::Impl {
     // Edge-triggered: the counter is never read, see RingReader::wake_fd.
     RETURN_IF_ERROR(Watch(result.source->reader.wake_fd(), EPOLLIN | EPOLLET, kRingWake));
     AppendEvent(EventKind::kRingOpened,
-                Concat("ring ", name, " of pid ", peer.pid, " uid ", peer.uid));
+                Concat("ring ", name, " of pid ", peer.pid, " uid ", peer.uid, kRingIdIn,
+                       HexLower(result.source->reader.id())));
     return absl::OkStatus();
   }
 

@@ -23,8 +23,22 @@ namespace countersign::audit {
 
 struct CollectorLimits {
   static constexpr size_t kConnectionsMax = 256;  // Proxies on one node, with room to spare.
+  // One user's, and the last ones in all, which are for users that have none: whoever takes all it
+  // can leaves the others a way in.
+  static constexpr size_t kConnectionsPerUidMax = 64;
+  static constexpr size_t kConnectionsReserved = 64;
+  // A proxy hands its first ring over at once; who has not by then goes, and makes room.
+  static constexpr std::chrono::seconds kEmptyHandedFor{5};
   static constexpr size_t kRingsPerPeerMax = 64;  // Workers of one proxy: one a core.
   static constexpr size_t kRingsMax = 1024;       // All, those of dead proxies included.
+  // One user's rings, whatever its proxies: a user that takes all it can leaves the others theirs.
+  static constexpr size_t kRingsPerUidMax = 256;
+  // The last rings are for users that have fewer than one proxy's, so that a few users together
+  // do not keep the next one out.
+  static constexpr size_t kRingsReserved = 256;
+  // Gap records of one ring that a commit files; the others become one rejected record with their
+  // sums. An honest ring that overflows writes one each time that the agent empties it.
+  static constexpr size_t kGapsPerCommitMax = 64;
   // Workloads that one ring has spoken for; over it, those of former registrations are forgotten.
   static constexpr size_t kWorkloadsPerRingMax = 256;
   // What one ring can have the agent say of its refused records: each in a commit up to the first

@@ -11,6 +11,7 @@
 
 #include "audit/log/collector.h"
 #include "audit/log/node_log.h"
+#include "audit/record/decision_record.h"
 #include "base/log_budget.h"
 #include "base/ring.h"
 
@@ -25,9 +26,16 @@ struct RingSource {
   // Whom it may speak for: all that its owner was registered for since the handover, because what
   // was written before a change is drained after it.
   std::set<std::string, std::less<>> workloads;
-  bool damaged = false;      // Its producer broke the format: nothing more can be read.
-  uint64_t rejected = 0;     // Of its records in the batch that is being drained.
-  bool asked_again = false;  // Whom it speaks for, in this batch.
+  bool damaged = false;  // Its producer broke the format: nothing more can be read.
+
+  // Of the batch that is being drained.
+  struct InBatch {
+    uint64_t rejected = 0;
+    bool asked_again = false;      // Whom it speaks for.
+    uint64_t gaps = 0;             // Gap records.
+    uint64_t unfiled_missing = 0;  // Sum of those over the limit.
+  };
+  InBatch batch = {};
 };
 
 // RingSources belongs to the collector's thread.
@@ -59,7 +67,9 @@ class RingSources {
   // until they are empty.
   void ConnectionGone(uint64_t connection);
 
-  // Drain appends to `log` what the rings hold, fairly, until the batch is full. Records that are
+  // Drain appends to `log` what the rings hold, until the batch is full or as many records were
+  // read as it takes. Each user with something to read has an equal share of its records and bytes,
+  // and what one leaves the others have; who comes first changes with every call. Records that are
   // not valid, or speak for somebody else, are answered by a record of the log's own. `rejected`
   // counts them.
   void Drain(NodeLog& log, int64_t now_ns, uint64_t& rejected);
@@ -76,17 +86,27 @@ class RingSources {
 
  private:
   struct Batch;
-  void DrainOne(RingSource& source, Batch& batch);
-  Status CheckProducersRecord(RingSource& source, std::string_view record);
+  struct Share;
+  struct User;
+  std::vector<User> UsersWithMore();
+  size_t DrainUser(User& user, Share share, Batch& batch);
+  size_t DrainOne(RingSource& source, Share& share, Batch& batch);
+  Status CheckAdmission(const Offer& offer) const;
+  Status CheckProducersRecord(RingSource& source, const RecordClaims& claims,
+                              std::string_view record);
+  bool MayFileGap(RingSource& source, uint64_t missing) const;
   bool SpeaksFor(RingSource& source, std::string_view workload);
   void Reject(RingSource& source, const Status& why, Batch& batch);
   void AppendRejected(const RingSource& source, std::string_view what, Batch& batch);
+  void SumUp(const RingSource& source, Batch& batch);
 
   const std::string node_;
   const WorkloadsOf workloads_of_;
   LogBudget refusals_;
   std::map<RingId, RingSource> rings_;
-  std::map<RingId, bool> damaged_;  // Refused when handed over again.
+  std::map<RingId, bool> damaged_;     // Refused when handed over again.
+  uid_t first_user_ = 0;               // Of the last batch.
+  std::map<uid_t, RingId> last_ring_;  // Where the last batch left each user that had more.
 };
 
 }  // namespace countersign::audit

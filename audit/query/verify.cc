@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <deque>
 #include <filesystem>
+#include <limits>
 #include <map>
 #include <thread>
 
@@ -11,6 +13,7 @@
 #include "audit/log/signing_state.h"
 #include "audit/log/tile_files.h"
 #include "audit/query/log_reader.h"
+#include "base/crypto/hash.h"
 #include "base/file.h"
 
 namespace countersign::audit {
@@ -24,6 +27,59 @@ std::string ReadableId(std::string_view entry) {
   std::optional<PeekedId> peeked = PeekId(entry.substr(std::min(entry.size(), kEntryHeaderBytes)));
   return peeked.has_value() ? DecisionIdText(peeked->id) : "";
 }
+
+uint64_t SaturatingSum(uint64_t a, uint64_t b) {
+  return a > std::numeric_limits<uint64_t>::max() - b ? std::numeric_limits<uint64_t>::max()
+                                                      : a + b;
+}
+
+// GapLedger keeps whose rings the gap records stood in. The owner of a ring is the agent's word,
+// in a record that comes before all of the ring's own.
+class GapLedger {
+ public:
+  void AddEvent(const EntrySource& source, const EventRecord& event) {
+    size_t at = event.text.rfind(kRingIdIn);
+    if (source.ring != RingId{} || event.kind != EventKind::kRingOpened ||
+        at == std::string_view::npos) {
+      return;
+    }
+    std::string id(event.text.substr(at + kRingIdIn.size()));
+    if (owners_.insert_or_assign(id, std::string(event.text.substr(0, at))).second) {
+      order_.push_back(std::move(id));
+    }
+    if (order_.size() > VerifyLimits::kRingsMax) {
+      owners_.erase(order_.front());
+      order_.pop_front();
+    }
+  }
+  void AddGap(const EntrySource& source, const GapRecord& gap) {
+    std::string id = HexLower(source.ring);
+    if (!gaps_.contains(id) && gaps_.size() >= VerifyLimits::kRingsMax) {
+      id.clear();
+    }
+    RingGaps& ring = gaps_[id];
+    ring.ring = id;
+    if (auto owner = owners_.find(id); owner != owners_.end()) {
+      ring.owner = owner->second;
+    }
+    ++ring.records;
+    ring.missing = SaturatingSum(ring.missing, gap.count);
+  }
+  std::vector<RingGaps> Take() {
+    std::vector<RingGaps> all;
+    for (auto& [id, gaps] : gaps_) {
+      all.push_back(std::move(gaps));
+    }
+    std::stable_sort(all.begin(), all.end(),
+                     [](const RingGaps& a, const RingGaps& b) { return a.missing > b.missing; });
+    return all;
+  }
+
+ private:
+  std::map<std::string, std::string> owners_;  // By ring.
+  std::deque<std::string> order_;              // Of owners_, the oldest first.
+  std::map<std::string, RingGaps> gaps_;
+};
 
 class Verifier {
  public:
@@ -136,15 +192,19 @@ class Verifier {
     const AnyRecord& value = record->value();
     report_.decisions += std::holds_alternative<DecisionRecord>(value) ? 1 : 0;
     report_.completions += std::holds_alternative<CompletionRecord>(value) ? 1 : 0;
-    report_.events += std::holds_alternative<EventRecord>(value) ? 1 : 0;
-    if (const auto* gap = std::get_if<GapRecord>(&value)) {
-      report_.missing += gap->count;
+    if (const auto* event = std::get_if<EventRecord>(&value)) {
+      ++report_.events;
+      gaps_.AddEvent(parsed->source, *event);
+    } else if (const auto* gap = std::get_if<GapRecord>(&value)) {
+      report_.missing = SaturatingSum(report_.missing, gap->count);
+      gaps_.AddGap(parsed->source, *gap);
     }
   }
 
   // Says what was altered: of a record and its hash that differ, the one whose tree is not the
   // signed.
   void Conclude() {
+    report_.gaps = gaps_.Take();
     bool entries_good = by_entries_.Root() == report_.checkpoint.root;
     bool tiles_good = by_tiles_.Root() == report_.checkpoint.root;
     if (first_.has_value()) {
@@ -194,6 +254,7 @@ class Verifier {
   const std::string folder_;
   VerifyReport& report_;
   TileHashes hashes_{folder_};
+  GapLedger gaps_;
   MerkleTree by_entries_;
   MerkleTree by_tiles_;
   std::map<int, uint64_t> by_level_;

@@ -20,6 +20,21 @@ struct VerifyOptions {
   std::optional<std::string> known;  // A checkpoint of this log kept elsewhere.
 };
 
+// RingGaps is what the gap records of one ring say is missing, by the word of the proxy that wrote
+// them: a proxy can claim any number, so whose it is tells what it is worth.
+struct RingGaps {
+  std::string ring;   // Its id, as records of the ring have it; empty: all rings over the limit.
+  std::string owner;  // From its ring-opened record, the agent's word; empty: the log has none.
+  uint64_t records = 0;
+  uint64_t missing = 0;  // Sum; at most the largest 64-bit number.
+};
+
+struct VerifyLimits {
+  // Rings whose gaps are told apart, and owners that are remembered: four times what a node holds
+  // at once. About a megabyte.
+  static constexpr size_t kRingsMax = 4096;
+};
+
 // VerifyReport: the log is good if there is no finding. Findings are in the order of the log.
 struct VerifyReport {
   Checkpoint checkpoint;
@@ -30,7 +45,8 @@ struct VerifyReport {
   uint64_t decisions = 0;
   uint64_t completions = 0;
   uint64_t events = 0;
-  uint64_t missing = 0;  // Sum of the gap records: known to be lost, which is not a finding.
+  uint64_t missing = 0;        // Sum of the gap records: known to be lost, which is not a finding.
+  std::vector<RingGaps> gaps;  // Whose they are, the most missing first.
   bool good() const { return findings.empty(); }
 };
 

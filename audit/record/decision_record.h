@@ -119,6 +119,9 @@ enum class EventKind : uint8_t {
 };
 std::string_view EventKindName(EventKind kind);
 
+// kRingIdIn stands in the text of a ring-opened record between whose ring it is and its id in hex.
+inline constexpr std::string_view kRingIdIn = ", id ";
+
 // EventRecord is everything that is not about one request.
 struct EventRecord {
   EventKind kind = EventKind::kStart;
@@ -175,8 +178,10 @@ Status CheckRecord(std::string_view bytes);
 
 // RecordClaims is in whose name a record speaks, as it says itself. The views are into its bytes.
 struct RecordClaims {
-  std::optional<EventKind> event;  // If it is an event.
-  std::string_view node;           // Empty: it names none.
+  bool decision = false;            // If it is one: then it must name a node and a workload.
+  std::optional<uint64_t> missing;  // If it is a gap: how many records.
+  std::optional<EventKind> event;   // If it is an event.
+  std::string_view node;            // Empty: it names none.
   // The workload whose proxy wrote it: the callee of a decision about somebody who comes, the
   // caller of one about an application that goes out. Empty: it names none.
   std::string_view workload;

@@ -265,9 +265,12 @@ StatusOr<RecordClaims> ReadClaims(std::string_view bytes) {
   RETURN_IF_ERROR(Decode(bytes, nullptr, value));
   RecordClaims claims;
   if (const auto* decision = std::get_if<DecisionRecord>(&value)) {
+    claims.decision = true;
     claims.node = decision->node;
     claims.workload =
         decision->subject == SubjectKind::kLocalCaller ? decision->caller : decision->callee;
+  } else if (const auto* gap = std::get_if<GapRecord>(&value)) {
+    claims.missing = gap->count;
   } else if (const auto* event = std::get_if<EventRecord>(&value)) {
     claims.event = event->kind;
     claims.node = event->node;

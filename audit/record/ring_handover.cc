@@ -66,11 +66,28 @@ struct RingHandover::State {
     last_error = Message(status);
   }
 
+  // The agent lets no descriptor in before it knows who we are; the kernel says EPERM until then.
+  Status SendWhenLetIn(const Fd& socket, const std::string& greeting,
+                       std::span<const int> fds) const {
+    auto pause = std::chrono::milliseconds(1);
+    auto waited = std::chrono::milliseconds(0);
+    for (;;) {
+      Status sent = SendFds(socket.get(), greeting, fds);
+      // Readable: the agent has answered, and there is nothing to wait for.
+      if (sent.code() != StatusCode::kPermissionDenied || waited >= options.answer_within ||
+          WaitFor(socket.get(), stop.get(), pause) != Waited::kTimeout) {
+        return sent;
+      }
+      waited += pause;
+      pause = std::min(pause * 2, std::chrono::milliseconds(50));
+    }
+  }
+
   // Gives one ring and reads the line that answers it.
   Status Give(const Fd& socket, const HeldRing& ring) {
     std::array<int, 2> fds = {ring.memory.get(), ring.wake.get()};
     // An agent that refuses the process answers before it reads: look for its reason all the same.
-    Status sent = SendFds(socket.get(), Concat(kHandoverGreeting, ring.name), fds);
+    Status sent = SendWhenLetIn(socket, Concat(kHandoverGreeting, ring.name), fds);
     std::string answer;
     while (answer.empty() || answer.back() != '\n') {
       if (WaitFor(socket.get(), stop.get(), options.answer_within) != Waited::kReadable) {

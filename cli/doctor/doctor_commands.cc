@@ -47,7 +47,7 @@ void PrintJson(Context& context, const Findings& findings) {
                     {"what", finding.what},
                     {"mend", finding.mend}});
   }
-  context.out << list.dump(2, ' ', false, decltype(list)::error_handler_t::replace) << "\n";
+  context.out << list.dump(2, ' ', true, decltype(list)::error_handler_t::replace) << "\n";
 }
 
 // What is good is counted; -o wide names it.

@@ -66,7 +66,7 @@ void Print(Context& context, OutputFormat format, const WorkloadIdentities& iden
                       {"chainPem", identity.svid->ChainPem()},
                       {"bundlePem", identity.bundle->AuthoritiesPem()}});
     }
-    context.out << list.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << std::endl;
+    context.out << list.dump(2, ' ', true, nlohmann::json::error_handler_t::replace) << std::endl;
     return;
   }
   Table table({"SPIFFE ID", "SERIAL", "NOT AFTER", "HINT"});

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <sstream>
 
 namespace countersign::cli {
@@ -54,6 +55,21 @@ TEST(AdminOutputTest, AProxysRowHasTheDigestOfItsPolicyAndTheSerialOfItsSvid) {
               testing::ElementsAre("INSTANCE WORKLOAD READY POLICY SVID EXPIRES",
                                    "orders-1 spiffe://shop.example/ns/prod/sa/orders yes "
                                    "shop@3:8b299d07bbbe 9163e08e0241 2023-11-14T22:13:20.000Z"));
+}
+
+TEST(AdminOutputTest, JsonIsPrintableAsciiWhateverAProxySaid) {
+  v1::ProxyStatus hostile = OrdersProxy();
+  // A CSI of one character, an override of the writing direction, DEL and ESC.
+  const std::string said = "x\xc2\x9b"
+                           "31m\xe2\x80\xae\x7f\x1b[2J";
+  hostile.set_refused(said);
+  std::ostringstream out;
+  ASSERT_TRUE(PrintProxies(out, {hostile}, OutputFormat::kJson).ok());
+  const std::string text = out.str();
+  EXPECT_THAT(text, testing::HasSubstr("x\\u009b31m\\u202e\\u007f\\u001b[2J"));
+  EXPECT_TRUE(std::all_of(text.begin(), text.end(), [](char c) {
+    return c == '\n' || (c >= 0x20 && c < 0x7f);
+  })) << Quoted(text, 4000);
 }
 
 TEST(AdminOutputTest, WideShowsThemWholeWithTheAgentAndWhatWasRefused) {

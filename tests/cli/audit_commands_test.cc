@@ -216,6 +216,59 @@ TEST_F(AuditCommandsTest, VerifyOfALogThatLostAPartIsAFinding) {
   }
 }
 
+TEST_F(AuditCommandsTest, VerifyNamesTheRingsWhoseRecordsAreMissing) {
+  {
+    auto log = Open();
+    std::string opened =
+        Concat("ring w0 of pid 7 uid 70012", audit::kRingIdIn, "07070700000000000000000000000000");
+    log->AppendOwn(audit::EncodeToString(
+        audit::EventRecord{audit::EventKind::kRingOpened, 1, "", "", opened, {}}));
+    log->Append({kRing, 31}, audit::EncodeToString(audit::GapRecord{42, 1, 2}));
+    ASSERT_TRUE(log->Commit().ok());
+  }
+  Result good = Run({"verify"});
+  EXPECT_EQ(good.code, kGood) << good.out;
+  EXPECT_THAT(good.out, HasSubstr("42 known missing"));
+  EXPECT_THAT(good.out, HasSubstr("missing: 42 by 1 gap records of ring w0 of pid 7 uid 70012, id "
+                                  "07070700000000000000000000000000\n"));
+  Json ring = Json::parse(Run({"verify", "-o", "json"}).out)["missing_by_ring"][0];
+  EXPECT_EQ(ring["missing"], 42);
+  EXPECT_EQ(ring["owner"], "ring w0 of pid 7 uid 70012");
+}
+
+TEST_F(AuditCommandsTest, NothingThatACallerSentReachesTheTerminalAsItIs) {
+  // C1 controls (a CSI of one character), an override of the writing direction, DEL, ESC, and bytes
+  // that are no UTF-8.
+  const std::string hostile =
+      "/\xc2\x9b"
+      "31m\xe2\x80\xae\x7f\x1b[2J\xff";
+  audit::DecisionId id = IdOf(1000);
+  {
+    auto log = Open();
+    audit::SampleDecision sample;
+    sample.record.id = id;
+    sample.record.path = sample.record.caller = sample.record.host = hostile;
+    log->Append({kRing, 1001}, audit::EncodeToString(sample.record));
+    ASSERT_TRUE(log->Commit().ok());
+  }
+  const std::string name = audit::DecisionIdText(id);
+  for (const std::vector<std::string>& verb : {std::vector<std::string>{"show", name},
+                                               {"show", name, "-o", "json"},
+                                               {"explain", name},
+                                               {"explain", name, "-o", "json"},
+                                               {"search"},
+                                               {"search", "-o", "wide"},
+                                               {"search", "-o", "json"},
+                                               {"export"}}) {
+    Result result = Run(verb);
+    ASSERT_EQ(result.code, kGood) << result.err;
+    EXPECT_THAT(result.out, HasSubstr("31m")) << verb[0];
+    EXPECT_TRUE(std::all_of(result.out.begin(), result.out.end(),
+                            [](char c) { return c == '\n' || (c >= 0x20 && c < 0x7f); }))
+        << verb[0] << (verb.size() > 1 ? verb.back() : "") << ": " << Quoted(result.out, 4000);
+  }
+}
+
 TEST_F(AuditCommandsTest, ExportPrintsEveryRecordOnALine) {
   std::istringstream lines(Run({"export"}).out);
   std::string line;

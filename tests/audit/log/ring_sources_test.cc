@@ -26,15 +26,48 @@ class RingSourcesTest : public LogFixture {
     CHECK(writer.ok());
     return *std::move(writer);
   }
-  static RingSources::Offer OfferOf(const RingWriter& writer, uint64_t connection) {
-    return {.peer = {.pid = 1, .uid = 70012, .gid = 70012},
+  static RingSources::Offer OfferOf(const RingWriter& writer, uint64_t connection,
+                                    uid_t uid = 70012) {
+    return {.peer = {.pid = 1, .uid = uid, .gid = uid},
             .name = "r",
             .connection = connection,
             .workloads = {},
             .memory = Fd(::fcntl(writer.memory_fd(), F_DUPFD_CLOEXEC, 3)),
             .wake = Fd(::fcntl(writer.wake_fd(), F_DUPFD_CLOEXEC, 3))};
   }
-  Status Add(uint64_t connection) { return rings_.Add(OfferOf(Writer(), connection)).status(); }
+  Status Add(uint64_t connection, uid_t uid = 70012) {
+    return rings_.Add(OfferOf(Writer(), connection, uid)).status();
+  }
+  // The first bytes are what the rings are ordered by.
+  static RingWriter WriterWithId(uint8_t first, uint8_t second) {
+    auto writer = RingWriter::Create({.name = "r", .capacity_bytes = 1 << 20});
+    CHECK(writer.ok());
+    RingId id = {first, second, 1};
+    CHECK(::pwrite(writer->memory_fd(), id.data(), id.size(), 24) == 16);
+    return *std::move(writer);
+  }
+  static void Fill(RingWriter& writer, std::string_view record) {
+    for (std::span<char> room; !(room = writer.Reserve(record.size())).empty();) {
+      std::copy(record.begin(), record.end(), room.begin());
+      writer.Commit(record.size());
+    }
+  }
+  static void PutEvent(RingWriter& writer) {
+    std::string event = EncodeToString(EventRecord{EventKind::kStart, 1, "", "", "", {}});
+    std::span<char> room = writer.Reserve(event.size());
+    CHECK(!room.empty());
+    std::copy(event.begin(), event.end(), room.begin());
+    writer.Commit(event.size());
+  }
+  // One commit; gives the number of its entries.
+  size_t Commit(NodeLog& log) {
+    uint64_t rejected = 0;
+    rings_.Drain(log, 0, rejected);
+    size_t entries = log.pending();
+    EXPECT_TRUE(log.Commit().ok());
+    rings_.Release([](int) {});
+    return entries;
+  }
 
   std::vector<std::string> registered_;
   RingSources rings_{"spiffe://shop.example/agent/node-1",
@@ -53,7 +86,8 @@ TEST_F(RingSourcesTest, OneProxyHasAsManyRingsAsTheLimitAndNoMore) {
 
 TEST_F(RingSourcesTest, ANodeHasAsManyRingsAsTheLimitAndNoMore) {
   for (size_t i = 0; i < CollectorLimits::kRingsMax; ++i) {
-    ASSERT_TRUE(Add(16 + i / CollectorLimits::kRingsPerPeerMax).ok()) << i;
+    size_t proxy = i / CollectorLimits::kRingsPerPeerMax;
+    ASSERT_TRUE(Add(16 + proxy, static_cast<uid_t>(70012 + proxy)).ok()) << i;
   }
   Status over = Add(1000);
   EXPECT_EQ(over.code(), StatusCode::kResourceExhausted);
@@ -63,6 +97,97 @@ TEST_F(RingSourcesTest, ANodeHasAsManyRingsAsTheLimitAndNoMore) {
   rings_.Release([](int) {});
   EXPECT_EQ(rings_.size(), CollectorLimits::kRingsMax - CollectorLimits::kRingsPerPeerMax);
   EXPECT_TRUE(Add(1000).ok());
+}
+
+TEST_F(RingSourcesTest, OneUserHasAsManyRingsAsTheLimitHoweverManyItsProxies) {
+  for (size_t i = 0; i < CollectorLimits::kRingsPerUidMax; ++i) {
+    ASSERT_TRUE(Add(16 + i).ok()) << i;
+  }
+  Status over = Add(1000);
+  EXPECT_EQ(over.code(), StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(Message(over)), HasSubstr(Concat(CollectorLimits::kRingsPerUidMax)));
+  EXPECT_TRUE(Add(1001, 70013).ok()) << "another user has room";
+}
+
+TEST_F(RingSourcesTest, TheLastRingsAreForUsersThatHaveFew) {
+  constexpr size_t kUsers = 3;
+  static_assert(kUsers * CollectorLimits::kRingsPerUidMax ==
+                CollectorLimits::kRingsMax - CollectorLimits::kRingsReserved);
+  for (size_t i = 0; i < kUsers * CollectorLimits::kRingsPerUidMax; ++i) {
+    ASSERT_TRUE(Add(16 + i, static_cast<uid_t>(70012 + i % kUsers)).ok()) << i;
+  }
+  for (size_t i = 0; i < CollectorLimits::kRingsPerPeerMax; ++i) {
+    ASSERT_TRUE(Add(2000, 70020).ok()) << i;
+  }
+  EXPECT_EQ(Add(2001, 70020).code(), StatusCode::kResourceExhausted) << "it has no longer few";
+  EXPECT_TRUE(Add(2002, 70021).ok());
+}
+
+TEST_F(RingSourcesTest, OneUsersFullRingsLeaveTheNextUserItsShareOfEveryBatch) {
+  for (size_t bytes : {size_t{1}, size_t{40 * 1024}}) {  // Of records, or of bytes, the most.
+    auto log = Open();
+    EventRecord event{EventKind::kStart, 1, "", "", "", {}};
+    std::vector<PolicyVersion> policies(std::min(bytes / 36, RecordLimits::kPoliciesMax));
+    event.policies = policies;
+    std::string record = EncodeToString(event);
+    ASSERT_FALSE(record.empty());
+    std::vector<RingWriter> flood;
+    for (uint8_t i = 0; i < 40; ++i) {
+      flood.push_back(WriterWithId(0, static_cast<uint8_t>(bytes > 1 ? 100 + i : i)));
+      ASSERT_TRUE(rings_.Add(OfferOf(flood.back(), 16, 70020)).ok());
+    }
+    RingWriter honest = WriterWithId(255, bytes > 1 ? 2 : 1);
+    ASSERT_TRUE(rings_.Add(OfferOf(honest, 17, 70012)).ok());
+    size_t room = 0;
+    while (honest.RoomFor(room + 8)) {
+      room += 8;
+    }
+    for (int batch = 0; batch < 3; ++batch) {
+      for (RingWriter& writer : flood) {
+        Fill(writer, record);
+      }
+      PutEvent(honest);
+      EXPECT_LE(Commit(*log), NodeLogLimits::kBatchEntriesMax);
+      EXPECT_TRUE(honest.RoomFor(room)) << "its record is in batch " << batch;
+    }
+    rings_.ConnectionGone(16);
+    rings_.ConnectionGone(17);
+    while (rings_.size() > 0) {
+      Commit(*log);
+    }
+  }
+}
+
+TEST_F(RingSourcesTest, EveryRingOfOneUserHasItsTurnWithinFewBatches) {
+  auto log = Open();
+  std::string record = EncodeToString(EventRecord{EventKind::kStart, 1, "", "", "", {}});
+  std::vector<RingWriter> rings;
+  for (uint8_t i = 0; i < 40; ++i) {
+    rings.push_back(WriterWithId(1, i));
+    ASSERT_TRUE(rings_.Add(OfferOf(rings.back(), 16)).ok());
+  }
+  for (int batch = 0; batch < 3; ++batch) {  // Sixteen turns of 1,024 records a batch.
+    for (RingWriter& writer : rings) {
+      Fill(writer, record);
+    }
+    Commit(*log);
+  }
+  for (RingWriter& writer : rings) {
+    EXPECT_TRUE(writer.RoomFor(RingWriter::FramedBytes(record.size())));
+  }
+}
+
+TEST_F(RingSourcesTest, RecordsThatAreRefusedUseUpABatchLikeThoseThatAreFiled) {
+  auto log = Open();
+  std::vector<RingWriter> rings;
+  for (uint8_t i = 0; i < 2; ++i) {
+    rings.push_back(WriterWithId(1, i));
+    ASSERT_TRUE(rings_.Add(OfferOf(rings.back(), 16)).ok());
+    Fill(rings.back(), "forged");  // More than a batch.
+  }
+  uint64_t rejected = 0;
+  rings_.Drain(*log, 0, rejected);
+  EXPECT_EQ(rejected, NodeLogLimits::kBatchEntriesMax);
 }
 
 TEST_F(RingSourcesTest, ARingOfAnotherUserIsNotTakenOver) {

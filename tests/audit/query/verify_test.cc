@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "audit/query/log_reader.h"
+#include "base/crypto/hash.h"
 #include "tests/audit/log_fixture.h"
 
 namespace countersign::audit {
@@ -58,6 +59,35 @@ TEST_F(VerifyTest, TheFoldersOwnKeyIsUsedWhenNoneIsGiven) {
   ASSERT_TRUE(report.ok());
   EXPECT_TRUE(report->good());
   EXPECT_EQ(report->vkey, vkey_);
+}
+
+TEST_F(VerifyTest, WhatIsMissingIsToldByTheRingThatSaysSo) {
+  auto log = Open();
+  RingId first = {1};
+  RingId second = {2};
+  std::string opened = Concat("ring w0 of pid 7 uid 70012", kRingIdIn, HexLower(first));
+  log->AppendOwn(EncodeToString(EventRecord{EventKind::kRingOpened, 1, "", "", opened, {}}));
+  // A proxy cannot say whose ring another one is.
+  std::string forged = Concat("ring w0 of pid 7 uid 70012", kRingIdIn, HexLower(second));
+  log->Append({second, 1},
+              EncodeToString(EventRecord{EventKind::kRingOpened, 1, "", "", forged, {}}));
+  log->Append({first, 1}, EncodeToString(GapRecord{5, 1, 2}));
+  log->Append({first, 2}, EncodeToString(GapRecord{6, 1, 2}));
+  uint64_t most = std::numeric_limits<uint64_t>::max();
+  log->Append({second, 2}, EncodeToString(GapRecord{most, 1, 2}));
+  log->Append({second, 3}, EncodeToString(GapRecord{most, 1, 2}));
+  ASSERT_TRUE(log->Commit().ok());
+  VerifyReport report = Verify();
+  EXPECT_TRUE(report.good());
+  EXPECT_EQ(report.missing, most) << "a sum that is too large stays the largest";
+  ASSERT_EQ(report.gaps.size(), 2U);
+  EXPECT_EQ(report.gaps[0].ring, HexLower(second));
+  EXPECT_EQ(report.gaps[0].owner, "");
+  EXPECT_EQ(report.gaps[0].missing, most);
+  EXPECT_EQ(report.gaps[1].ring, HexLower(first));
+  EXPECT_EQ(report.gaps[1].owner, "ring w0 of pid 7 uid 70012");
+  EXPECT_EQ(report.gaps[1].records, 2U);
+  EXPECT_EQ(report.gaps[1].missing, 11U);
 }
 
 TEST_F(VerifyTest, OneFlippedByteNamesTheRecordWhateverPartOfItIsHit) {
