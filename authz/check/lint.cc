@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "authz/check/breadth.h"
+
 namespace countersign::authz {
 namespace {
 
@@ -93,6 +95,9 @@ class Linter {
         std::string name = Concat(set.name, "/", policy.name, "/", rule.name);
         CheckTcpPorts(set, policy, rule, name);
         CheckPatterns(rule, name);
+        for (const BreadthFinding& finding : BreadthOf(rule)) {
+          Warn(finding.where, Concat("rule ", name, " ", finding.what));
+        }
         if (rule.expires.has_value() && *rule.expires <= now_) {
           Warn(rule.where, Concat("rule ", name, " expired on ", FormatTime(*rule.expires),
                                   ": it is not there any more"));

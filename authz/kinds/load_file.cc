@@ -45,7 +45,9 @@ const KindRow* ReadKind(const yaml::Node& root, Reporter& reporter) {
   if (row == nullptr) {
     std::vector<std::string_view> known;
     for (const KindRow& each : AllKinds()) {
-      known.push_back(each.name);
+      if (each.refused.empty()) {
+        known.push_back(each.name);
+      }
     }
     reporter.Error(kind->where,
                    Concat("unknown kind ", Quoted(kind->text), DidYouMean(kind->text, known)));

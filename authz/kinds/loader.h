@@ -58,8 +58,8 @@ struct LoadResult {
 // holds several, the nearest before), else to that of set.yaml in the nearest folder above.
 LoadResult Load(std::span<const SourceFile> files);
 
-// ReadSources reads a file, every .yaml and .yml file below a folder (hidden ones apart, links
-// followed), or standard input for "-".
+// ReadSources reads a file, every .yaml and .yml file below a folder and every .json file whose
+// text holds "countersign.dev/" (hidden ones apart, links followed), or standard input for "-".
 StatusOr<std::vector<SourceFile>> ReadSources(const std::string& path);
 
 // LoadPolicySet loads one set from its canonical documents, as the server stores and pushes them.

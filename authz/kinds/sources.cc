@@ -12,7 +12,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool IsPolicyFile(const fs::path& path) {
+// Folders hold other JSON too; a document of ours names its version.
+constexpr std::string_view kMarkOfJson = "countersign.dev/";
+
+bool IsYaml(const fs::path& path) {
   return path.extension() == ".yaml" || path.extension() == ".yml";
 }
 
@@ -67,10 +70,14 @@ class FolderReader {
 
  private:
   Status ReadOne(const fs::path& path) {
-    if (!IsPolicyFile(path)) {
+    bool yaml = IsYaml(path);
+    if (!yaml && path.extension() != ".json") {
       return absl::OkStatus();
     }
     ASSIGN_OR_RETURN(std::string content, ReadFile(path.string(), LoaderLimits::kFileBytesMax));
+    if (!yaml && content.find(kMarkOfJson) == std::string::npos) {
+      return absl::OkStatus();
+    }
     bytes_ += content.size();
     files_.push_back({path.string(), std::move(content)});
     if (files_.size() > LoaderLimits::kFilesMax || bytes_ > LoaderLimits::kAllBytesMax) {
@@ -103,7 +110,8 @@ StatusOr<std::vector<SourceFile>> ReadSources(const std::string& path) {
   RETURN_IF_ERROR(reader.Read(folder, 0));
   std::vector<SourceFile> files = reader.Take();
   if (files.empty()) {
-    return NotFound(path, ": no .yaml or .yml file below it");
+    return NotFound(path, ": no .yaml or .yml file below it, and no .json file that names ",
+                    kMarkOfJson);
   }
   return files;
 }

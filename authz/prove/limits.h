@@ -30,6 +30,8 @@ struct ProverLimits {
   size_t many_outcomes_max = 2'000;
   // Regions listed; nobody reads more, and a report that is cut says so.
   size_t regions_max = 500;
+  // Rules tried to name one that holds another's requests; two questions each.
+  size_t blamed_rules_max = 64;
 };
 
 }  // namespace countersign::authz::prove

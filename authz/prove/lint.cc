@@ -31,6 +31,17 @@ Question OwnWithout(Roles without) {
   return question;
 }
 
+// Marks the cells in which the rule and something of `with` match.
+Question OwnWith(Roles with) {
+  Question question;
+  for (size_t yes = 0; yes < kRoleSets; ++yes) {
+    question.marks.push_back((yes & kOwn) != 0 && (yes & with) != 0 ? 1 : 0);
+  }
+  question.in_focus = [](Roles roles) { return (roles & kOwn) != 0; };
+  question.first_only = true;
+  return question;
+}
+
 // RuleItems is one rule in both kinds of connection.
 struct RuleItems {
   std::string name;
@@ -159,8 +170,7 @@ class Linter {
     return items;
   }
 
-  StatusOr<bool> Finds(const Items (&items)[2], Roles without) {
-    const Question question = OwnWithout(without);
+  StatusOr<bool> Finds(const Items (&items)[2], const Question& question) {
     for (const Items& each : items) {
       ValueTable values(space_);
       Diagram diagram;
@@ -173,29 +183,76 @@ class Linter {
     return false;
   }
 
+  // The rule of `effect` to blame: one that holds all of `own`, else one that holds some of it.
+  // What is not found within the limits is not named.
+  std::string Blame(const RuleItems& own, Effect effect) {
+    const Roles role = effect == own.rule->effect ? kAlike : kAgainst;
+    std::string some;
+    size_t tried = 0;
+    for (size_t policy : policies_[own.policy].meets) {
+      for (size_t i = policies_[policy].begin; i < policies_[policy].end; ++i) {
+        const RuleItems& other = rules_[i];
+        if (&other == &own || other.rule->effect != effect) {
+          continue;
+        }
+        Items items[2];
+        if (!Pair(own, other, items)) {
+          continue;
+        }
+        if (++tried > options_.limits.blamed_rules_max) {
+          return some;
+        }
+        if (StatusOr<bool> left = Finds(items, OwnWithout(role)); left.ok() && !*left) {
+          return Concat(", ", other.name, " alone");
+        }
+        if (StatusOr<bool> both = Finds(items, OwnWith(role)); some.empty() && both.ok() && *both) {
+          some = Concat(", ", other.name, " some");
+        }
+      }
+    }
+    return some;
+  }
+
+  // Two rules' items; false if they are seen at once to have nothing in common.
+  bool Pair(const RuleItems& own, const RuleItems& other, Items (&items)[2]) {
+    bool meets = false;
+    for (size_t kind = 0; kind < 2; ++kind) {
+      for (const Item& item : own.items[kind]) {
+        items[kind].Add(item);
+      }
+      AddMeeting(own, other, kind, items[kind]);
+      meets = meets || std::ranges::any_of(items[kind].list(),
+                                           [](const Item& item) { return item.roles != kOwn; });
+    }
+    return meets;
+  }
+
   Status CheckRule(const RuleItems& own) {
     const Items items[2] = {Meeting(own, 0), Meeting(own, 1)};
     bool allow = own.rule->effect == Effect::kAllow;
     // Most rules do something that no other does.
-    ASSIGN_OR_RETURN(bool counts, Finds(items, allow ? kAlike | kAgainst : kAlike));
+    ASSIGN_OR_RETURN(bool counts, Finds(items, OwnWithout(allow ? kAlike | kAgainst : kAlike)));
     if (counts) {
       return absl::OkStatus();
     }
-    ASSIGN_OR_RETURN(bool matches, Finds(items, 0));
+    ASSIGN_OR_RETURN(bool matches, Finds(items, OwnWithout(0)));
     if (!matches) {
       Report(Kind::kNeverMatches, own, "matches no request");
       return absl::OkStatus();
     }
-    ASSIGN_OR_RETURN(bool undenied, Finds(items, kAgainst));
+    ASSIGN_OR_RETURN(bool undenied, Finds(items, OwnWithout(kAgainst)));
     if (allow && !undenied) {
-      Report(Kind::kFullyDenied, own, "allows nothing: denies take all of its requests");
+      Report(Kind::kFullyDenied, own,
+             Concat("allows nothing: denies take all of its requests", Blame(own, Effect::kDeny)));
       return absl::OkStatus();
     }
-    ASSIGN_OR_RETURN(bool alone, Finds(items, kAlike));
+    ASSIGN_OR_RETURN(bool alone, Finds(items, OwnWithout(kAlike)));
+    std::string by = Blame(own, own.rule->effect);
     Report(alone ? Kind::kRedundant : Kind::kShadowed, own,
-           alone ? "changes nothing: other allows have, or denies take, all of its requests"
+           alone ? Concat("changes nothing: other allows have, or denies take, all of its requests",
+                          by.empty() ? Blame(own, Effect::kDeny) : by)
                  : Concat("changes nothing: other ", allow ? "allows" : "denies",
-                          " have all of its requests"));
+                          " have all of its requests", by));
     return absl::OkStatus();
   }
 

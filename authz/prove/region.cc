@@ -192,7 +192,34 @@ bool RegionList::Contains(const Region& region, const CanonicalRequest& request)
          });
 }
 
+// A list of texts is said without those that the rest of the phrase takes out. Empty if there is no
+// list, or if nothing is to be left out.
+std::string RegionList::SayLiterals(const Phrase& phrase) const {
+  std::optional<std::vector<std::string_view>> texts;
+  for (uint32_t number : phrase.all_of) {
+    texts = texts ? std::move(texts) : space_.Literals(number);
+  }
+  auto holds = [&](uint32_t number, std::string_view text) {
+    StatusOr<const language::Language*> language = space_.LanguageAt(number);
+    return language.ok() && (*language)->Matches(text);
+  };
+  if (!texts || phrase.all_of.size() + phrase.except.size() < 2) {
+    return "";
+  }
+  std::string said;
+  for (std::string_view text : *texts) {
+    bool meant =
+        std::ranges::all_of(phrase.all_of, [&](uint32_t number) { return holds(number, text); }) &&
+        std::ranges::none_of(phrase.except, [&](uint32_t number) { return holds(number, text); });
+    said += meant ? Concat(said.empty() ? "" : " or ", text) : "";
+  }
+  return said;
+}
+
 std::string RegionList::SayPhrase(const Phrase& phrase) const {
+  if (std::string literals = SayLiterals(phrase); !literals.empty()) {
+    return literals;
+  }
   std::string text;
   for (uint32_t language : phrase.all_of) {
     text += Concat(text.empty() ? "" : " and ", space_.Name(language));

@@ -48,6 +48,7 @@ class RegionList {
   bool Holds(const ValueSet& set, const CanonicalRequest& request) const;
   std::string Say(const ValueSet& set) const;
   std::string SayPhrase(const Phrase& phrase) const;
+  std::string SayLiterals(const Phrase& phrase) const;
 
   Space& space_;
   ValueTable& values_;

@@ -104,6 +104,18 @@ std::optional<uint32_t> Space::Joined(std::span<const uint32_t> languages) {
   return LanguageNumber(joined);
 }
 
+std::optional<std::vector<std::string_view>> Space::Literals(uint32_t language) const {
+  const Condition& condition = languages_[language].condition;
+  std::vector<std::string_view> texts;
+  for (const Matcher& matcher : condition.any_of) {
+    if (matcher.kind != Matcher::Kind::kExact || condition.field == Field::kTrustDomain) {
+      return std::nullopt;
+    }
+    texts.push_back(matcher.text);
+  }
+  return texts;
+}
+
 void Space::FindHead(Entry& entry) const {
   const Condition& condition = entry.condition;
   if (condition.field == Field::kTrustDomain) {

@@ -65,6 +65,8 @@ class Space {
   std::optional<uint32_t> Joined(std::span<const uint32_t> languages);
   // Name is the condition as people read it: "under /orders".
   const std::string& Name(uint32_t language) const { return languages_[language].name; }
+  // Literals are the values of a language that was given as a list of texts; nothing otherwise.
+  std::optional<std::vector<std::string_view>> Literals(uint32_t language) const;
   StatusOr<const language::Language*> LanguageAt(uint32_t number);
 
   uint32_t PredicateNumber(const Predicate& predicate);

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace countersign::authz {
 namespace {
 
@@ -119,6 +121,89 @@ TEST(LintTest, NamesDotsThatMatchAnyByte) {
 TEST(LintTest, ShowsTextThatTheDotLetsThrough) {
   EXPECT_THAT(LintRule("all", "effect: allow, from: [{ id: { re2: 'spiffe://shop.example/a' } }]"),
               HasSubstr("matches any byte, as in \"spiffe://shopxexample/a\""));
+}
+
+TEST(LintTest, NamesAllowsThatReachFurtherThanTheyLook) {
+  struct Row {
+    const char* name;
+    const char* rule;
+    const char* finding;
+  };
+  constexpr const char* kEverybody = "allows everything to callers without identity";
+  constexpr const char* kNobody = "has an entry of `from` that names no caller";
+  constexpr const char* kTwo = "has two entries of `to` where one may be meant";
+  const Row rows[] = {
+      {"anyone", "effect: allow, from: anyone", kEverybody},
+      {"anyone for all paths", "effect: allow, from: anyone, to: [{ path: /** }]", kEverybody},
+      {"anyone for a path or all", "effect: allow, from: anyone, to: [{ path: /a }, { path: /** }]",
+       kEverybody},
+      {"anyone over HTTP", "effect: allow, from: anyone, to: [{ protocol: http }]", kEverybody},
+      {"anyone with a header", "effect: allow, from: anyone, when: { headers: { x: y } }",
+       kEverybody},
+      {"every address", "effect: allow, from: [{ peerIp: 0.0.0.0/0 }]", kNobody},
+      {"an address", "effect: allow, from: [{ peerIp: 10.0.0.0/8 }], to: [{ path: /a }]",
+       "whoever is at that peerIp, also without identity; add an id"},
+      {"a dash too many",
+       "effect: allow, from: [{ id: spiffe://td/a }, { peerIp: 10.0.0.0/8 }], to: [{ path: /a }]",
+       "to narrow another entry write it there, without a dash"},
+      {"every domain", "effect: allow, from: [{ trustDomain: { present: true } }]",
+       "every trust domain by trustDomain { present: true }: say `from: authenticated`"},
+      {"every id", "effect: allow, from: [{ id: { present: true } }]", "say `from: authenticated`"},
+      {"a domain's beginning", "effect: allow, from: [{ id: { prefix: spiffe://shop.example } }]",
+       "also admits \"spiffe://shop.example.evil/x\" by id prefix"},
+      {"a name's beginning", "effect: allow, from: [{ trustDomain: { prefix: shop } }]",
+       "also admits trust domain \"shop.evil\""},
+      {"a name's end", "effect: allow, from: [{ trustDomain: { suffix: shop.example } }]",
+       "also admits trust domain \"evil-shop.example\""},
+      {"a method and a path", "effect: allow, from: mesh, to: [{ methods: [GET] }, { path: /a }]",
+       kTwo},
+      {"a path and a method", "effect: allow, from: mesh, to: [{ path: /a }, { methods: [GET] }]",
+       kTwo},
+      {"a host and a path", "effect: allow, from: mesh, to: [{ host: a }, { path: /a }]", kTwo},
+      {"a foreign wildcard", "effect: allow, from: mesh, to: [{ path: '/orders/:id' }]",
+       "matches only the text \":id\" itself in path \"/orders/:id\": for any one segment use "
+       "{id}"},
+      {"a foreign wildcard in the middle",
+       "effect: deny, from: mesh, to: [{ protocol: http, path: '/a/:id/b' }]", "use {id}"},
+      {"a foreign wildcard in an exception",
+       "effect: allow, from: mesh, to: [{ path: /a/**, except: { path: '/a/:x' } }]", "use {x}"},
+  };
+  for (const Row& row : rows) {
+    std::string findings = LintRule("all", row.rule);
+    EXPECT_THAT(findings, HasSubstr(row.finding)) << row.name;
+    EXPECT_THAT(findings, testing::StartsWith("f.yaml:20:")) << row.name;
+    EXPECT_EQ(std::ranges::count(findings, '\n'), 1) << row.name << findings;
+  }
+}
+
+TEST(LintTest, LeavesBreadthAloneThatIsSpelledOut) {
+  for (const char* rule : {
+           "effect: allow, from: anyone, to: [{ path: /healthz }]",
+           "effect: allow, from: anyone, to: [{ port: 8443, protocol: http }]",
+           "effect: allow, from: authenticated",
+           "effect: allow, from: mesh",
+           "effect: allow, from: [{ peerIp: 0.0.0.0/0, id: { present: true } }]",
+           "effect: allow, from: [{ peerIp: 10.0.0.0/8, id: { present: false } }], to: [{ path: /a "
+           "}]",
+           "effect: allow, from: [{ id: { present: true }, except: { trustDomain: td } }]",
+           "effect: allow, from: [{ id: { prefix: 'spiffe://td/' } }]",
+           "effect: allow, from: [{ id: { under: spiffe://td } }]",
+           "effect: allow, from: [{ trustDomain: { suffix: .td } }]",
+           "effect: allow, from: mesh, to: [{ methods: [GET], path: /** }, { path: /a }]",
+           "effect: allow, from: mesh, to: [{ methods: [GET] }, { methods: [PUT], path: /a }]",
+           "effect: allow, from: mesh, to: [{ methods: [GET] }, { protocol: tcp, port: 1 }]",
+           "effect: allow, from: mesh, to: [{ path: /a }, { path: /b, host: a }]",
+           "effect: allow, from: mesh, to: [{ path: '/v1/orders:cancel' }]",
+           "effect: allow, from: mesh, to: [{ path: { re2: '/orders/:id' } }]",
+           "effect: deny, from: anyone",
+           "effect: deny, from: [{ peerIp: 0.0.0.0/0 }]",
+           "effect: deny, from: [{ id: { prefix: spiffe://shop.example } }]",
+           "effect: deny, from: [{ trustDomain: { suffix: shop.example } }]",
+           "effect: deny, from: mesh, to: [{ protocol: http, methods: [PUT] }, { protocol: http, "
+           "path: /a }]",
+       }) {
+    EXPECT_EQ(LintRule("all", rule), "") << rule;
+  }
 }
 
 TEST(LintTest, NamesIdentitySetsThatNoRuleUses) {

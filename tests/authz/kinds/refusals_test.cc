@@ -42,6 +42,8 @@ TEST(LoaderRefusesTest, DocumentsWithoutAPlace) {
        "f.yaml:1:1: required key \"kind\" is missing"},
       {"misspelt kind", Head("AccesPolicy", "  {}\n"),
        "f.yaml:2:7: unknown kind \"AccesPolicy\" (did you mean \"AccessPolicy\"?)"},
+      {"kinds that are refused are not offered", Head("Rolle", "  {}\n"),
+       "f.yaml:2:7: unknown kind \"Rolle\" (did you mean \"Route\"?)"},
       {"role", Head("Role", "  {}\n"), "Role: this version does not have this kind"},
       {"unknown key on top",
        Head("Route",

@@ -153,6 +153,18 @@ TEST(SourcesTest, AFolderIsReadInOrderWithoutHiddenAndOtherFiles) {
   EXPECT_EQ((*files)[2].content, "sub/c.yaml");
 }
 
+TEST(SourcesTest, AFolderGivesTheJsonFilesThatHoldDocuments) {
+  TempDir dir;
+  const std::string document = R"({"apiVersion":"countersign.dev/v1alpha1","kind":"PolicySet"})";
+  ASSERT_TRUE(WriteFileAtomically(dir.File("set.json"), document, 0600).ok());
+  ASSERT_TRUE(WriteFileAtomically(dir.File("mesh.json"), R"({"server":"127.0.0.1"})", 0600).ok());
+  auto files = ReadSources(dir.path());
+  ASSERT_TRUE(files.ok()) << files.status();
+  ASSERT_EQ(files->size(), 1u);
+  EXPECT_EQ((*files)[0].path, dir.File("set.json"));
+  EXPECT_EQ((*files)[0].content, document);
+}
+
 TEST(SourcesTest, ErrorsNameTheFileAndTheLimit) {
   TempDir dir;
   EXPECT_THAT(std::string(Message(ReadSources(dir.path()).status())),

@@ -57,6 +57,19 @@ TEST(ChangeTest, ADenyUnderAnAllowIsOneRegionInTheWordsOfTheRules) {
             "spiffe://shop.example/ns/prod, method: GET, path: /orders }");
 }
 
+TEST(ChangeTest, OfAListOfTextsOnlyThoseAreSaidThatChange) {
+  DiffReport report = Diff(Rule("a", "allow", "mesh", "[{ methods: [GET], path: /a }]"),
+                           Rule("a", "allow", "mesh", "[{ methods: [GET, POST], path: /a }]"));
+  ASSERT_EQ(report.changes.size(), 1U);
+  EXPECT_THAT(report.changes[0].conditions, ::testing::Contains("method POST"));
+
+  report = Diff(Rule("a", "allow", "mesh", "[{ path: [/a, /b/c, /d] }]") +
+                    Rule("no", "deny", "anyone", "[{ protocol: http, path: /b/** }]"),
+                Rule("no", "deny", "anyone", "[{ protocol: http, path: /b/** }]"));
+  ASSERT_EQ(report.changes.size(), 1U);
+  EXPECT_THAT(report.changes[0].conditions, ::testing::Contains("path /a or /d"));
+}
+
 TEST(ChangeTest, NewlyAllowedComesBeforeNewlyDenied) {
   DiffReport report = Diff(Rule("a", "allow", "mesh", "[{ protocol: http, path: /a }]"),
                            Rule("a", "allow", "mesh", "[{ protocol: http, path: /b }]"));

@@ -40,6 +40,54 @@ TEST(ProveLintTest, ARuleThatOthersTogetherHoldIsShadowed) {
               ::testing::ElementsAre(std::pair(Kind::kShadowed, "shop/p/one")));
 }
 
+std::string OnlyMessage(const std::string& rules) {
+  auto findings = LintRules(ShopSet(rules), {});
+  EXPECT_TRUE(findings.ok()) << findings.status();
+  EXPECT_EQ(findings->size(), 1U);
+  return findings->empty() ? "" : findings->front().message;
+}
+
+TEST(ProveLintTest, ARuleThatChangesNothingNamesTheRuleThatHasItsRequests) {
+  EXPECT_EQ(OnlyMessage(Rule("elsewhere", "allow", "mesh", "{ path: /b }") +
+                        Rule("overlaps", "allow", "mesh", "{ path: { re2: '/(a/[x-z]|q)' } }") +
+                        Rule("wide", "allow", "authenticated", "{ path: /a/** }") +
+                        Rule("one", "allow", "mesh", "{ path: [/a/b, /a/x] }")),
+            "rule shop/p/one changes nothing: other allows have all of its requests, "
+            "shop/p/wide alone");
+  EXPECT_EQ(OnlyMessage(Rule("low", "allow", "mesh", "{ path: { re2: '/[a-m]+' } }") +
+                        Rule("high", "allow", "mesh", "{ path: { re2: '/[n-z].*' } }") +
+                        Rule("one", "allow", "mesh", "{ path: { re2: '/[l-o]' } }")),
+            "rule shop/p/one changes nothing: other allows have all of its requests, "
+            "shop/p/low some");
+  EXPECT_EQ(OnlyMessage(Rule("wide", "deny", "anyone", "{ protocol: http, path: /a/** }") +
+                        Rule("one", "deny", "anyone", "{ protocol: http, path: /a/x }")),
+            "rule shop/p/one changes nothing: other denies have all of its requests, "
+            "shop/p/wide alone");
+}
+
+TEST(ProveLintTest, TwoRulesOfTheSameRequestsNameEachOther) {
+  auto findings = LintRules(ShopSet(Rule("a", "allow", "mesh", "{ path: /a }") +
+                                    Rule("b", "allow", "mesh", "{ path: /a }")),
+                            {});
+  ASSERT_TRUE(findings.ok()) << findings.status();
+  ASSERT_EQ(findings->size(), 2U);
+  EXPECT_THAT((*findings)[0].message, ::testing::HasSubstr("requests, shop/p/b alone"));
+  EXPECT_THAT((*findings)[1].message, ::testing::HasSubstr("requests, shop/p/a alone"));
+}
+
+TEST(ProveLintTest, AnAllowThatChangesNothingNamesTheDenyToo) {
+  EXPECT_EQ(OnlyMessage(Rule("admin", "allow", "mesh", "{ path: /admin/x }") +
+                        Rule("other", "deny", "anyone", "{ protocol: http, path: /x/** }") +
+                        Rule("closed", "deny", "anyone", "{ protocol: http, path: /admin/** }")),
+            "rule shop/p/admin allows nothing: denies take all of its requests, "
+            "shop/p/closed alone");
+  EXPECT_EQ(OnlyMessage(Rule("one", "allow", "mesh", "{ path: [/a, /b] }") +
+                        Rule("a", "allow", "mesh", "{ path: [/a, /c] }") +
+                        Rule("b", "deny", "anyone", "{ protocol: http, path: /b }")),
+            "rule shop/p/one changes nothing: other allows have, or denies take, all of its "
+            "requests, shop/p/a some");
+}
+
 TEST(ProveLintTest, AnAllowThatDeniesTakeWholly) {
   EXPECT_THAT(Lint(Rule("admin", "allow", "mesh", "{ path: /admin/x }") +
                    Rule("closed", "deny", "anyone", "{ protocol: http, path: /admin/** }")),
