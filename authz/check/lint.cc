@@ -93,6 +93,11 @@ class Linter {
         std::string name = Concat(set.name, "/", policy.name, "/", rule.name);
         CheckTcpPorts(set, policy, rule, name);
         CheckPatterns(rule, name);
+        if (rule.name == "istio-implicit-allow") {
+          Warn(rule.where,
+               Concat("rule ", name, " lets everything in, because no ALLOW policy was ",
+                      "there in Istio: write what is meant, and remove it"));
+        }
         if (rule.expires.has_value() && *rule.expires <= now_) {
           Warn(rule.where, Concat("rule ", name, " expired on ", FormatTime(*rule.expires),
                                   ": it is not there any more"));
