@@ -15,6 +15,7 @@
 #include "cli/policy_authoring.h"
 #include "cli/policy_bench_command.h"
 #include "cli/policy_diff_command.h"
+#include "cli/policy_import_command.h"
 #include "cli/policy_output.h"
 #include "cli/policy_plan.h"
 #include "cli/policy_sarif.h"
@@ -207,6 +208,7 @@ void AddPolicyCommands(CLI::App& app, Context& context) {
   eval->callback([&context, options] { Evaluate(context, *options); });
 
   AddPolicyFmt(*policy, context);
+  AddPolicyImport(*policy, context);
   AddSchema(app, context);
 
   CLI::App* explain = app.add_subcommand("explain", "explain a kind of document or one field");

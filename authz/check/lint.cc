@@ -98,6 +98,11 @@ class Linter {
         for (const BreadthFinding& finding : BreadthOf(rule)) {
           Warn(finding.where, Concat("rule ", name, " ", finding.what));
         }
+        if (rule.name == "istio-implicit-allow") {
+          Warn(rule.where,
+               Concat("rule ", name, " lets everything in, because no ALLOW policy was ",
+                      "there in Istio: write what is meant, and remove it"));
+        }
         if (rule.expires.has_value() && *rule.expires <= now_) {
           Warn(rule.where, Concat("rule ", name, " expired on ", FormatTime(*rule.expires),
                                   ": it is not there any more"));

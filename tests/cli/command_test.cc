@@ -145,6 +145,8 @@ TEST(CommandTest, CompletionOffersVerbsOptionsAndKinds) {
       {"countersign ge", "get\n"},
       {"countersign de", "delete\ndev\n"},
       {"countersign dev ", "up\n"},
+      {"countersign policy import ", "istio\n"},
+      {"countersign policy import istio --trust", "--trust-domain\n--trust-domain-alias\n"},
       {"countersign audit ex", "explain\nexport\n"},
       {"countersign explain PolicyT", "PolicyTest\n"},
       {"countersign get p", "policysets\nproxies\n"},

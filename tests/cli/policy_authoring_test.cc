@@ -96,7 +96,7 @@ TEST(PolicyFilesTest, WhatTheProjectShipsIsCoveredByItsTests) {
 
 TEST(PolicyFilesTest, EachSetChecksAndTestsWellByItself) {
   for (const char* set : {"admin-console", "baseline-deny-all", "brownfield", "catalog-grpc",
-                          "federation-partner", "shop", "tenant-header"}) {
+                          "federation-partner", "migrated-istio", "shop", "tenant-header"}) {
     Result check = Countersign(Concat("policy check --strict policies/", set));
     EXPECT_EQ(check.exit_code, 0) << check.out;
     EXPECT_THAT(check.out, HasSubstr("1 policy set, ")) << set;

@@ -19,6 +19,7 @@ ALLOWED = {
     "authz/language": ["base", "authz/model", "identity/values"],  # No RE2: that is what it is held against.
     "authz/kinds": ["base", "base/crypto", "authz/model", "authz/yaml", "authz/language", "identity/values"],
     "authz/engine": ["base", "base/crypto", "authz/model", "authz/language", "identity/values"],
+    "authz/import": ["base", "authz/model", "authz/yaml", "authz/kinds", "identity/values"],
     "authz/prove": ["base", "authz/model", "authz/language", "authz/engine", "authz/kinds", "identity/values"],
     "authz/check": ["base", "authz/model", "authz/kinds", "authz/engine", "authz/language", "authz/prove",
                     "identity/values"],
@@ -36,7 +37,8 @@ ALLOWED = {
     "proxy_agent": ["base", "base/crypto", "identity", "identity/values", "authz/model", "authz/kinds",
                     "authz/engine", "audit/record", "sds/client", "proxy_agent/http", "proxy_agent/route"],
     "cli": ["base", "base/crypto", "identity", "identity/values", "authz/model", "authz/yaml", "authz/kinds",
-            "authz/bench", "authz/engine", "authz/check", "authz/prove", "audit/record", "audit/log", "audit/query", "proto"],
+            "authz/bench", "authz/engine", "authz/check", "authz/import", "authz/prove",
+            "audit/record", "audit/log", "audit/query", "proto"],
 }
 VALUES = {"identity/spiffe_id", "identity/verified_peer", "identity/local_caller"}
 
@@ -44,7 +46,7 @@ VALUES = {"identity/spiffe_id", "identity/verified_peer", "identity/local_caller
 THIRD_PARTY = {
     r"openssl/": ["base/crypto", "identity", "identity/jwt", "proxy_agent", "sds/agent", "identity/server"],
     r"yaml-cpp/": ["authz/yaml"],
-    r"re2/": ["authz/engine", "authz/kinds", "authz/bench"],
+    r"re2/": ["authz/engine", "authz/kinds", "authz/bench", "authz/import"],
     r"sqlite3\.h": ["identity/server"],
     r"spdlog/": ["base"],
     r"curl/": ["identity/jwt"],

@@ -218,6 +218,12 @@ TEST(LintTest, NamesIdentitySetsThatNoRuleUses) {
             "");
 }
 
+TEST(LintTest, NamesWhatAnImportLetInUntilItIsGone) {
+  EXPECT_THAT(Lint("  appliesTo: all\n  rules: [{ name: istio-implicit-allow, effect: allow, "
+                   "from: anyone }]\n"),
+              HasSubstr("rule s/p/istio-implicit-allow lets everything in"));
+}
+
 TEST(LintTest, NamesWhatTimeTookAway) {
   EXPECT_THAT(LintRule("all", "effect: allow, from: mesh, expires: 2026-12-31"),
               HasSubstr("expired on 2026-12-31"));

@@ -27,7 +27,7 @@ TEST(ShippedFilesTest, PoliciesLoad) {
   }
   EXPECT_EQ(names, (std::vector<std::string>{"admin-console", "baseline-deny-all", "brownfield",
                                              "catalog-grpc", "federation-partner", "shop",
-                                             "tenant-header"}));
+                                             "tenant-header", "warehouse"}));
 }
 
 TEST(ShippedFilesTest, TheShopLoads) {
