@@ -26,6 +26,8 @@ ALLOWED = {
     "audit/record": ["base", "base/crypto", "authz/model"],
     "audit/log": ["base", "base/crypto", "authz/model", "audit/record"],
     "audit/query": ["base", "base/crypto", "authz/model", "audit/record", "audit/log"],
+    "audit/replay": ["base", "base/crypto", "authz/model", "authz/kinds", "authz/engine", "authz/prove", "audit/record",
+                     "audit/log", "audit/query"],
     "sds/client": ["base", "base/crypto", "identity", "identity/values", "proto"],
     "sds/agent": ["base", "base/crypto", "base/unix_grpc", "identity", "identity/values", "authz/model",
                   "authz/kinds", "audit/record", "audit/log", "proto"],
@@ -36,7 +38,8 @@ ALLOWED = {
     "proxy_agent": ["base", "base/crypto", "identity", "identity/values", "authz/model", "authz/kinds",
                     "authz/engine", "audit/record", "sds/client", "proxy_agent/http", "proxy_agent/route"],
     "cli": ["base", "base/crypto", "identity", "identity/values", "authz/model", "authz/yaml", "authz/kinds",
-            "authz/bench", "authz/engine", "authz/check", "authz/prove", "audit/record", "audit/log", "audit/query", "proto"],
+            "authz/bench", "authz/engine", "authz/check", "authz/prove", "audit/record", "audit/log", "audit/query",
+            "audit/replay", "proto"],
 }
 VALUES = {"identity/spiffe_id", "identity/verified_peer", "identity/local_caller"}
 
