@@ -18,7 +18,9 @@
 #include "cli/policy_import_command.h"
 #include "cli/policy_output.h"
 #include "cli/policy_plan.h"
+#include "cli/policy_replay_command.h"
 #include "cli/policy_sarif.h"
+#include "cli/policy_suggest_command.h"
 #include "cli/policy_who_can_command.h"
 
 namespace countersign::cli {
@@ -195,6 +197,8 @@ void AddPolicyCommands(CLI::App& app, Context& context) {
   AddPolicyBenchCommand(*policy, context);
   AddPolicyDiff(*policy, context);
   AddPolicyWhoCan(*policy, context);
+  AddPolicyReplay(*policy, context);
+  AddPolicySuggest(*policy, context);
 
   CLI::App* eval = policy->add_subcommand("eval", "judge one request and explain the verdict");
   eval->add_option("paths", options->paths, "files or folders with policies")->required();

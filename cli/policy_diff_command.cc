@@ -2,17 +2,14 @@
 #include "cli/policy_diff_command.h"
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <iterator>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "authz/check/assertions.h"
 #include "authz/prove/diff.h"
-#include "authz/prove/witness.h"
 #include "base/clock.h"
+#include "cli/policy_changes.h"
 #include "cli/policy_output.h"
 #include "cli/policy_proofs.h"
 #include "cli/running_policies.h"
@@ -20,97 +17,13 @@
 namespace countersign::cli {
 namespace {
 
-using authz::prove::Change;
 using authz::prove::DiffReport;
-using authz::prove::Judgement;
 
 struct DiffOptions {
   std::vector<std::string> versions;  // Old and new; new alone with `running`.
   bool running = false;
   std::string output = "table";
 };
-
-std::string Say(const Judgement& judgement) {
-  std::string text = judgement.allowed() ? "allowed" : "denied";
-  if (judgement.rule.empty()) {
-    return Concat(text, " (", authz::ReasonName(judgement.reason), ")");
-  }
-  text += Concat(" by ", judgement.rule);
-  if (judgement.where.line != 0) {
-    text += Concat(" (", judgement.where.file, ":", judgement.where.line, ")");
-  }
-  return text;
-}
-
-Json ToJson(const Judgement& judgement) {
-  return {{"effect", judgement.allowed() ? "allow" : "deny"},
-          {"reason", authz::ReasonName(judgement.reason)},
-          {"rule", judgement.rule},
-          {"file", judgement.where.file},
-          {"line", judgement.where.line}};
-}
-
-void PrintChanges(const DiffReport& report, bool allowed, std::ostream& out) {
-  size_t number = 0;
-  for (const Change& change : report.changes) {
-    if (change.newly_allowed != allowed) {
-      continue;
-    }
-    if (number++ == 0) {
-      out << (allowed ? "newly allowed:\n" : "newly denied:\n");
-    }
-    out << "  " << number << ". ";
-    for (size_t i = 0; i < change.conditions.size(); ++i) {
-      out << (i == 0 ? "" : "\n     ") << EscapeForTerminal(change.conditions[i]);
-    }
-    out << (change.conditions.empty() ? "every request" : "")
-        << "\n     request: " << EscapeForTerminal(authz::prove::RequestText(change.request))
-        << (change.replayable ? "" : "  (has bytes that no file can hold)")
-        << "\n     before: " << EscapeForTerminal(Say(change.before))
-        << "\n     after: " << EscapeForTerminal(Say(change.after)) << "\n";
-  }
-}
-
-void PrintTable(const DiffReport& report, std::ostream& out) {
-  if (report.same()) {
-    out << "no change in meaning\n";
-    return;
-  }
-  PrintChanges(report, true, out);
-  PrintChanges(report, false, out);
-  auto allowed =
-      static_cast<size_t>(std::ranges::count(report.changes, true, &Change::newly_allowed));
-  out << Count(allowed, "region") << " newly allowed, "
-      << Count(report.changes.size() - allowed, "region") << " newly denied\n";
-  if (!report.complete) {
-    out << "there are more regions than are listed\n";
-  }
-}
-
-void PrintAsJson(const DiffReport& report, std::ostream& out) {
-  Json changes = Json::array();
-  for (const Change& change : report.changes) {
-    changes.push_back({{"change", change.newly_allowed ? "newly_allowed" : "newly_denied"},
-                       {"conditions", change.conditions},
-                       {"request", authz::prove::RequestText(change.request)},
-                       {"replayable", change.replayable},
-                       {"before", ToJson(change.before)},
-                       {"after", ToJson(change.after)}});
-  }
-  out << Print({{"same", report.same()}, {"complete", report.complete}, {"changes", changes}});
-}
-
-// KeepOthers: an apply replaces the sets that it brings, and no other.
-void KeepOthers(const authz::LoadResult& running, authz::LoadResult& applied) {
-  const auto name = [](const auto& set) -> const std::string& { return set->name; };
-  std::set<std::string> brought;
-  for (const auto& set : applied.sets) {
-    brought.insert(set->name);
-  }
-  std::ranges::copy_if(running.sets, std::back_inserter(applied.sets),
-                       [&](const auto& set) { return !brought.contains(set->name); });
-  std::ranges::sort(applied.sets, {}, name);
-}
 
 void Diff(Context& context, const DiffOptions& options) {
   if (options.versions.size() != (options.running ? 1 : 2)) {
@@ -130,7 +43,7 @@ void Diff(Context& context, const DiffOptions& options) {
     }
   }
   if (options.running) {
-    KeepOthers(*before, *after);
+    KeepOthers(before->sets, after->sets);
   }
   std::vector<authz::Service>& services = after->services;
   services.insert(services.end(), before->services.begin(), before->services.end());
@@ -141,7 +54,11 @@ void Diff(Context& context, const DiffOptions& options) {
     return;
   }
   context.exit_code = report->same() ? kGood : kFindings;
-  options.output == "json" ? PrintAsJson(*report, context.out) : PrintTable(*report, context.out);
+  if (options.output == "json") {
+    context.out << Print(ChangesJson(*report));
+  } else {
+    PrintChanges(*report, context.out);
+  }
 }
 
 }  // namespace

@@ -1,7 +1,9 @@
 #include "cli/running_policies.h"
 
-#include <memory>
-#include <vector>
+#include <algorithm>
+#include <iterator>
+#include <set>
+#include <string>
 
 #include "cli/admin_client.h"
 
@@ -39,6 +41,16 @@ StatusOr<authz::LoadResult> RunningPolicies(const Context& context) {
         authz::FormatDiagnostic(running.diagnostics.front()));
   }
   return running;
+}
+
+void KeepOthers(const PolicySets& running, PolicySets& applied) {
+  std::set<std::string> brought;
+  for (const auto& set : applied) {
+    brought.insert(set->name);
+  }
+  std::ranges::copy_if(running, std::back_inserter(applied),
+                       [&](const auto& set) { return !brought.contains(set->name); });
+  std::ranges::sort(applied, {}, [](const auto& set) -> const std::string& { return set->name; });
 }
 
 }  // namespace countersign::cli

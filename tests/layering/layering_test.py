@@ -27,6 +27,8 @@ ALLOWED = {
     "audit/record": ["base", "base/crypto", "authz/model"],
     "audit/log": ["base", "base/crypto", "authz/model", "audit/record"],
     "audit/query": ["base", "base/crypto", "authz/model", "audit/record", "audit/log"],
+    "audit/replay": ["base", "base/crypto", "authz/model", "authz/kinds", "authz/engine", "authz/prove", "audit/record",
+                     "audit/log", "audit/query"],
     "sds/client": ["base", "base/crypto", "identity", "identity/values", "proto"],
     "sds/agent": ["base", "base/crypto", "base/unix_grpc", "identity", "identity/values", "authz/model",
                   "authz/kinds", "audit/record", "audit/log", "proto"],
@@ -38,7 +40,7 @@ ALLOWED = {
                     "authz/engine", "audit/record", "sds/client", "proxy_agent/http", "proxy_agent/route"],
     "cli": ["base", "base/crypto", "identity", "identity/values", "authz/model", "authz/yaml", "authz/kinds",
             "authz/bench", "authz/engine", "authz/check", "authz/import", "authz/prove",
-            "audit/record", "audit/log", "audit/query", "proto"],
+            "audit/record", "audit/log", "audit/query", "audit/replay", "proto"],
 }
 VALUES = {"identity/spiffe_id", "identity/verified_peer", "identity/local_caller"}
 
