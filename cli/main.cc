@@ -12,6 +12,7 @@
 #include "cli/completion.h"
 #include "cli/dev/dev_commands.h"
 #include "cli/doctor/doctor_commands.h"
+#include "cli/pdp_command.h"
 #include "cli/policy_commands.h"
 #include "cli/svid/svid_commands.h"
 #include "cli/usage_error.h"
@@ -67,6 +68,7 @@ int Main(int argc, char** argv) {
   AddGlobalOptions(app, context);
   AddAdminCommands(app, context);
   AddPolicyCommands(app, context);
+  AddPdpCommands(app, context);
   AddAuditCommands(app, context);
   AddDevCommands(app, context);
   AddDoctorCommand(app, context);

@@ -1,6 +1,6 @@
-// JSON from outside, read once and strictly: bundles, JWK Sets, JWT headers and claims.
+// JSON from outside, read once and strictly: bundles, JWK Sets, JWT headers and claims, AuthZEN.
 //
-// For the .cc files of identity/ that read such documents; nobody's public header includes it.
+// For the .cc files that read such documents; nobody's public header includes it.
 #pragma once
 
 #include <nlohmann/json.hpp>

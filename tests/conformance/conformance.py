@@ -17,6 +17,7 @@ sys.path.insert(0, str(HERE.parent.parent / "examples/shop"))
 sys.dont_write_bytecode = True
 
 from debian_peers import debian_peers  # noqa: E402
+from pdp_envoy import pdp_envoy  # noqa: E402
 from story.load import Load  # noqa: E402
 from story.mesh import Failed, Mesh, wait_until  # noqa: E402
 
@@ -163,6 +164,7 @@ def main():
         debian_peers(c)
         go_spiffe(c)
         envoy(c)
+        pdp_envoy(arguments.bin, arguments.work / "envoy", c.check)
         print(f"{c.count} passed, 0 failed")
         keep = False
         return 0

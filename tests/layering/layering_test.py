@@ -38,9 +38,11 @@ ALLOWED = {
     "proxy_agent/route": ["base", "authz/model", "authz/kinds", "authz/engine"],
     "proxy_agent": ["base", "base/crypto", "identity", "identity/values", "authz/model", "authz/kinds",
                     "authz/engine", "audit/record", "sds/client", "proxy_agent/http", "proxy_agent/route"],
+    "pdp": ["base", "base/crypto", "base/unix_grpc", "identity", "identity/values", "authz/model", "authz/kinds",
+            "authz/engine", "proxy_agent/http", "proto"],
     "cli": ["base", "base/crypto", "identity", "identity/values", "authz/model", "authz/yaml", "authz/kinds",
             "authz/bench", "authz/engine", "authz/check", "authz/import", "authz/prove",
-            "audit/record", "audit/log", "audit/query", "audit/replay", "proto"],
+            "audit/record", "audit/log", "audit/query", "audit/replay", "pdp", "proto"],
 }
 VALUES = {"identity/spiffe_id", "identity/verified_peer", "identity/local_caller"}
 
@@ -53,7 +55,7 @@ THIRD_PARTY = {
     r"spdlog/": ["base"],
     r"curl/": ["identity/jwt"],
     r"CLI/": ["cli", "identity/server", "sds/agent", "proxy_agent"],
-    r"grpcpp/": ["base/unix_grpc", "identity/server", "sds/agent", "sds/client", "cli"],
+    r"grpcpp/": ["base/unix_grpc", "identity/server", "sds/agent", "sds/client", "pdp", "cli"],
 }
 # Files in which gRPC types may stand.
 GRPC_FILES = re.compile(r"(_service|_client|_channel|_stream|main|unix_grpc.*)\.(cc|h)$|_client_|_service_")
@@ -93,7 +95,7 @@ def check_file(path, errors):
             to = room_of(target)
             if to and to != room and to not in ALLOWED[room]:
                 errors.append(f"{where}: {room} may not include {target} ({to})")
-        if target == "atomic" and not ATOMIC_FILES.match(name) and room.startswith(("proxy_agent", "authz")):
+        if target == "atomic" and not ATOMIC_FILES.match(name) and room.startswith(("proxy_agent", "authz", "pdp")):
             errors.append(f"{where}: atomics belong in base/")
         for pattern, rooms in THIRD_PARTY.items():
             if re.match(pattern, target) and room not in rooms:
@@ -144,7 +146,7 @@ def compare_with_the_page(errors):
 def main():
     errors, count = [], 0
     compare_with_the_page(errors)
-    for folder in ["base", "identity", "authz", "audit", "sds", "proxy_agent", "cli"]:
+    for folder in ["base", "identity", "authz", "audit", "sds", "proxy_agent", "pdp", "cli"]:
         for path in sorted((TOP / folder).rglob("*")):
             if path.suffix in (".cc", ".h"):
                 check_file(path, errors)
