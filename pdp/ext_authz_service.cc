@@ -61,11 +61,9 @@ class ExtAuthzService::Impl {
         grpc::ResourceQuota("ext_authz").Resize(limits_.grpc_memory_bytes_max));
     int port = 0;
     if (address_.is_unix()) {
-      UnixGrpcListener::Options options{.path = address_.path(),
-                                        .mode = unix_mode,
-                                        .on_accept = {},
-                                        .is_known = {},
-                                        .limits = {}};
+      UnixGrpcListener::Options options;
+      options.path = address_.path();
+      options.mode = unix_mode;
       options.limits.connections_max = limits_.grpc_connections_max;
       options.limits.connections_per_uid_max = limits_.grpc_connections_max;
       ASSIGN_OR_RETURN(listener_, UnixGrpcListener::Create(std::move(options)));
