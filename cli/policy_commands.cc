@@ -9,6 +9,7 @@
 #include "authz/check/assertions.h"
 #include "authz/check/evaluate.h"
 #include "authz/check/lint.h"
+#include "authz/check/references.h"
 #include "authz/kinds/explain_kind.h"
 #include "authz/kinds/loader.h"
 #include "cli/policy_authoring.h"
@@ -55,6 +56,9 @@ void Check(Context& context, const PolicyOptions& options) {
     }
     auto lint = authz::LintPolicies(loaded.sets, loaded.services, now);
     std::move(lint.begin(), lint.end(), std::back_inserter(findings));
+    authz::KnownNames known;
+    known.Add(loaded);
+    std::ranges::move(authz::CheckReferences(loaded, known), std::back_inserter(findings));
     proofs = authz::CheckAssertions(loaded.sets, loaded.services, now);
     std::ranges::move(proofs.diagnostics, std::back_inserter(findings));
     auto proved = authz::ProvedLint(loaded.sets, loaded.services, now);
@@ -69,8 +73,15 @@ void Check(Context& context, const PolicyOptions& options) {
     return;
   }
   if (options.json()) {
-    Json json = {
-        {"ok", good}, {"provedAssertions", proofs.proved}, {"diagnostics", ToJson(findings)}};
+    Json json = {{"ok", good},
+                 {"policySets", loaded.sets.size()},
+                 {"registrations", loaded.registrations.size()},
+                 {"services", loaded.services.size()},
+                 {"routes", loaded.routes.size()},
+                 {"errors", errors},
+                 {"warnings", warnings},
+                 {"provedAssertions", proofs.proved},
+                 {"diagnostics", ToJson(findings)}};
     if (plan) {
       json["plan"] = PlanAsJson(*plan);
     }

@@ -2,12 +2,13 @@
 
 #include <algorithm>
 #include <functional>
+#include <iterator>
 #include <map>
-#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "authz/check/references.h"
 #include "base/clock.h"
 #include "identity/server/agent_directory.h"
 
@@ -15,7 +16,6 @@ namespace countersign::server {
 namespace {
 
 using authz::Diagnostic;
-using Names = std::set<std::string, std::less<>>;
 
 constexpr std::string_view kServerPath = "/server";
 constexpr std::string_view kAgentPath = "/agent";
@@ -38,18 +38,10 @@ class Checker {
           const DocumentCheckOptions& options)
       : options_(options) {
     for (const auto& [name, registration] : state.registrations) {
-      workload_ids_.insert(registration->value.id);
       registrations_[name] = &registration->value;
     }
     for (const authz::Registration& registration : loaded.registrations) {
-      workload_ids_.insert(registration.id);
       registrations_[registration.name] = &registration;
-    }
-    for (const auto& [name, service] : state.services) {
-      services_.insert(name);
-    }
-    for (const authz::Service& service : loaded.services) {
-      services_.insert(service.name);
     }
   }
 
@@ -87,22 +79,6 @@ class Checker {
     }
   }
 
-  void Check(const authz::Service& service) {
-    if (!workload_ids_.contains(service.workload_id)) {
-      Warn(service.where, "service ", service.name, ": no registration gives out the ID ",
-           Quoted(service.workload_id), ", so nobody can serve it yet");
-    }
-  }
-
-  void Check(const authz::Route& route) {
-    WarnUnknownService(route.where, route.name, route.service);
-    for (const authz::RouteRule& rule : route.rules) {
-      for (const authz::RouteSplit& split : rule.split) {
-        WarnUnknownService(rule.where, route.name, split.service);
-      }
-    }
-  }
-
   std::vector<Diagnostic> Take() { return std::move(found_); }
 
  private:
@@ -118,16 +94,8 @@ class Checker {
   void Warn(const authz::SourcePosition& where, const Parts&... parts) {
     found_.push_back({Diagnostic::Severity::kWarning, where, Concat(parts...)});
   }
-  void WarnUnknownService(const authz::SourcePosition& where, const std::string& route,
-                          const std::string& service) {
-    if (!services_.contains(service)) {
-      Warn(where, "route ", route, ": there is no service ", Quoted(service), " yet");
-    }
-  }
 
   const DocumentCheckOptions& options_;
-  Names workload_ids_;
-  Names services_;
   std::map<std::string, const authz::Registration*, std::less<>> registrations_;  // By name.
   std::vector<Diagnostic> found_;
 };
@@ -140,13 +108,18 @@ std::vector<Diagnostic> CheckDocuments(const RegistryState& state, const authz::
   for (const authz::Registration& registration : loaded.registrations) {
     checker.Check(registration);
   }
-  for (const authz::Service& service : loaded.services) {
-    checker.Check(service);
+  std::vector<Diagnostic> found = checker.Take();
+  authz::KnownNames known;
+  known.extent = authz::KnownNames::Extent::kEverything;
+  for (const auto& [name, registration] : state.registrations) {
+    known.workload_ids.insert(registration->value.id);
   }
-  for (const authz::Route& route : loaded.routes) {
-    checker.Check(route);
+  for (const auto& [name, service] : state.services) {
+    known.services.insert(name);
   }
-  return checker.Take();
+  known.Add(loaded);
+  std::ranges::move(authz::CheckReferences(loaded, known), std::back_inserter(found));
+  return found;
 }
 
 }  // namespace countersign::server

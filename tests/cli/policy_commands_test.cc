@@ -69,6 +69,36 @@ TEST(PolicyCommandsTest, FindingsEndWithOneAndMachinesReadThem) {
   EXPECT_EQ(Countersign(Concat("policy test ", dir.path())).exit_code, 1);
 }
 
+TEST(PolicyCommandsTest, MachinesReadWhatWasCounted) {
+  nlohmann::json json = Json(Countersign("policy check -o json policies examples/shop"));
+  EXPECT_EQ(json["policySets"], 7);
+  EXPECT_EQ(json["registrations"], 3);
+  EXPECT_EQ(json["services"], 2);
+  EXPECT_EQ(json["routes"], 2);
+  EXPECT_EQ(json["errors"], 0);
+  EXPECT_EQ(json["warnings"], 0);
+}
+
+TEST(PolicyCommandsTest, CheckNamesASlipInAnIdIfRegistrationsAreGiven) {
+  TempDir dir;
+  auto policy = ReadFile(Concat(COUNTERSIGN_SOURCE_DIR, "/policies/shop/orders.yaml"), 1 << 20);
+  auto set = ReadFile(Concat(COUNTERSIGN_SOURCE_DIR, "/policies/shop/set.yaml"), 1 << 20);
+  ASSERT_TRUE(policy.ok() && set.ok());
+  size_t at = policy->find("sa/orders }");
+  ASSERT_NE(at, std::string::npos);
+  policy->replace(at, 9, "sa/ordres");
+  ASSERT_TRUE(WriteFileAtomically(dir.File("set.yaml"), *set, 0600).ok());
+  ASSERT_TRUE(WriteFileAtomically(dir.File("orders.yaml"), *policy, 0600).ok());
+  EXPECT_THAT(Countersign(Concat("policy check ", dir.path())).out,
+              testing::Not(HasSubstr("registration gives")));
+  Result check = Countersign(
+      Concat("policy check --strict ", dir.path(), " examples/shop/registrations.yaml"));
+  EXPECT_EQ(check.exit_code, 1);
+  EXPECT_THAT(check.out, HasSubstr("orders.yaml:3:1: warning: policy shop/orders: no registration "
+                                   "gives out \"spiffe://shop.example/ns/prod/sa/ordres\" (did you "
+                                   "mean \"spiffe://shop.example/ns/prod/sa/orders\"?)"));
+}
+
 TEST(PolicyCommandsTest, WhatCannotBeReadEndsWithTwo) {
   EXPECT_EQ(Countersign("policy check /nonexistent").exit_code, 2);
   EXPECT_EQ(Countersign("policy check").exit_code, 2);

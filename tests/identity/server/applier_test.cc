@@ -116,6 +116,17 @@ TEST_F(ApplierTest, AProcessThatWouldBeGivenTwoIdentitiesIsAWarningThatNamesBoth
   EXPECT_THAT(Warnings(Apply("---\n" + again)), ElementsAre(HasSubstr("registration copy")));
 }
 
+TEST_F(ApplierTest, AnIdOneSlipFromARegisteredOneIsAWarning) {
+  Apply(RegistrationYaml("orders", "node-2"));
+  std::string yaml = RegistrationYaml("web") + SetYaml("shop", "/orders/**");
+  EXPECT_THAT(Warnings(Apply(yaml)), ElementsAre());
+  for (size_t at = yaml.find("sa/orders"); at != std::string::npos; at = yaml.find("sa/orders")) {
+    yaml.replace(at, 9, "sa/ordres");
+  }
+  EXPECT_THAT(Warnings(Apply(yaml)),
+              Contains(AllOf(HasSubstr("no registration gives out"), HasSubstr("sa/orders\"?)"))));
+}
+
 TEST_F(ApplierTest, SetWhoseTestFailsIsRefusedAndTheRunningOneStays) {
   Apply(SetYaml("shop", "/orders/**"));
   ApplyReport report = Apply(SetYaml("shop", "/other/**") + RegistrationYaml("web"));
