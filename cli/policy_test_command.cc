@@ -184,9 +184,13 @@ void Test(Context& context, const TestOptions& options) {
     return;
   }
   bool passed = CountErrors(outcome->findings) == 0;
-  bool covered =
-      !outcome->coverage.has_value() || LeastOf(*outcome->coverage) >= options.min_coverage;
+  bool untried = passed && outcome->report.cases.empty();
+  bool covered = !outcome->coverage.has_value() || options.min_coverage == 0 ||
+                 (!untried && LeastOf(*outcome->coverage) >= options.min_coverage);
   context.exit_code = passed && covered ? kGood : kFindings;
+  if (untried) {
+    context.err << "no PolicyTest was found: nothing was tried\n";
+  }
   if (options.json()) {
     PrintJson(context, *outcome, passed && covered);
     return;
@@ -194,9 +198,6 @@ void Test(Context& context, const TestOptions& options) {
   PrintDiagnostics(outcome->findings, context.out);
   context.out << Count(outcome->report.cases.size(), "case") << ", " << outcome->report.failed()
               << " failed\n";
-  if (passed && outcome->report.cases.empty()) {
-    context.out << "no PolicyTest was found: nothing was tried\n";
-  }
   if (outcome->coverage.has_value()) {
     PrintCoverage(*outcome->coverage, context.out);
   }
@@ -224,7 +225,8 @@ void AddPolicyTest(CLI::App& policy, Context& context) {
       "Examples:\n  countersign policy test policies\n"
       "  countersign policy test --min-coverage 90 policies/shop\n"
       "  countersign policy test --generate policies/shop > policies/shop/borders.yaml\n"
-      "Ends with 1 if a case fails or less is covered than asked for.");
+      "Ends with 1 if a case fails or less is covered than asked for. Files without a case end\n"
+      "with 0 and a word on stderr, with --min-coverage with 1.");
   test->callback([&context, options] { Test(context, *options); });
 }
 

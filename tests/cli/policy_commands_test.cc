@@ -99,6 +99,18 @@ TEST(PolicyCommandsTest, CheckNamesASlipInAnIdIfRegistrationsAreGiven) {
                                    "mean \"spiffe://shop.example/ns/prod/sa/orders\"?)"));
 }
 
+TEST(PolicyCommandsTest, TestWithoutACaseSaysSoOnStderrAndIsNoCoverage) {
+  const std::string file = "policies/shop/set.yaml";
+  Result test = Countersign(Concat("policy test ", file));
+  EXPECT_EQ(test.exit_code, 0) << test.out;
+  EXPECT_THAT(test.out, HasSubstr("no PolicyTest was found: nothing was tried\n"));
+  EXPECT_EQ(Countersign(Concat("policy test ", file, " 2>/dev/null")).out, "0 cases, 0 failed\n");
+  EXPECT_THAT(Countersign(Concat("policy test -o json ", file)).out,
+              HasSubstr("nothing was tried"));
+  EXPECT_EQ(Countersign(Concat("policy test --min-coverage 1 ", file)).exit_code, 1);
+  EXPECT_EQ(Countersign("policy test --min-coverage 1 policies/shop").exit_code, 0);
+}
+
 TEST(PolicyCommandsTest, WhatCannotBeReadEndsWithTwo) {
   EXPECT_EQ(Countersign("policy check /nonexistent").exit_code, 2);
   EXPECT_EQ(Countersign("policy check").exit_code, 2);
