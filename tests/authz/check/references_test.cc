@@ -71,7 +71,7 @@ const std::string kTest =
     "{ cases: [{ name: c, request: { caller: 'spiffe://shop.example/ns/prod/sa/CALLER', workload: "
     "'spiffe://shop.example/ns/prod/sa/WORKLOAD', method: GET, path: / }, expect: EXPECT }] }";
 
-std::string Test(std::string_view caller, std::string_view workload, std::string_view expect) {
+std::string CaseOf(std::string_view caller, std::string_view workload, std::string_view expect) {
   std::string spec = kTest;
   for (auto [word, value] : {std::pair<std::string_view, std::string_view>("CALLER", caller),
                              {"WORKLOAD", workload},
@@ -119,8 +119,8 @@ TEST(ReferencesTest, ASlipInAnIdIsNamedWhereverItStands) {
        Set() + Document("PolicyAssertion", "a",
                         "{ only: { from: [{ id: 'spiffe://shop.example/ns/prod/sa/wbe' }] } }"),
        "sa/web\"?)"},
-      {"test's workload", Test("web", "ordres", "deny"), "test \"c\": no registration gives out"},
-      {"test's caller", Test("wbe", "orders", "allow"), "sa/web\"?)"},
+      {"test's workload", CaseOf("web", "ordres", "deny"), "test \"c\": no registration gives out"},
+      {"test's caller", CaseOf("wbe", "orders", "allow"), "sa/web\"?)"},
   };
   for (const Row& row : rows) {
     EXPECT_THAT(Found(kRegistrations + row.document), ElementsAre(HasSubstr(row.finding)))
@@ -140,7 +140,7 @@ TEST(ReferencesTest, WhatIsRegisteredOrNotOursToKnowIsLeftAlone) {
                     Policy("all", "[{ id: { under: 'spiffe://shop.example/ns/prod/sa/wbe' } }]")),
               IsEmpty());
   // A stranger on purpose.
-  EXPECT_THAT(Found(kRegistrations + Test("web2", "orders", "deny")), IsEmpty());
+  EXPECT_THAT(Found(kRegistrations + CaseOf("web2", "orders", "deny")), IsEmpty());
   // Words of two letters are near to everything.
   EXPECT_THAT(Found(Registered("a", "spiffe://shop.example/db/x") +
                     Policy("all", "[{ id: 'spiffe://shop.example/cb/x' }]")),
