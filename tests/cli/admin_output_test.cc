@@ -60,8 +60,9 @@ TEST(AdminOutputTest, AProxysRowHasTheDigestOfItsPolicyAndTheSerialOfItsSvid) {
 TEST(AdminOutputTest, JsonIsPrintableAsciiWhateverAProxySaid) {
   v1::ProxyStatus hostile = OrdersProxy();
   // A CSI of one character, an override of the writing direction, DEL and ESC.
-  const std::string said = "x\xc2\x9b"
-                           "31m\xe2\x80\xae\x7f\x1b[2J";
+  const std::string said =
+      "x\xc2\x9b"
+      "31m\xe2\x80\xae\x7f\x1b[2J";
   hostile.set_refused(said);
   std::ostringstream out;
   ASSERT_TRUE(PrintProxies(out, {hostile}, OutputFormat::kJson).ok());

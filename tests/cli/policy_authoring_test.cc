@@ -121,9 +121,12 @@ TEST(PolicyCoverageTest, SaysWhatNoCaseTries) {
   EXPECT_THAT(text.out, HasSubstr("coverage: rules 0%, fields 0%, borders 0%"));
   Result too_little = Countersign(Concat("policy test --min-coverage 1 -o json ", dir.path()));
   EXPECT_EQ(too_little.exit_code, 1);
-  EXPECT_EQ(Json(too_little)["ok"], false);
-  EXPECT_EQ(Json(too_little)["coverage"]["boundaryPercent"], 0);
-  EXPECT_EQ(Json(too_little)["coverage"]["predicates"][0]["predicate"], "from id");
+  // Without what standard error says of it.
+  Result told = Countersign(
+      Concat("policy test --min-coverage 1 -o json ", dir.path(), " 2>/dev/null | cat"));
+  EXPECT_EQ(Json(told)["ok"], false);
+  EXPECT_EQ(Json(told)["coverage"]["boundaryPercent"], 0);
+  EXPECT_EQ(Json(told)["coverage"]["predicates"][0]["predicate"], "from id");
   EXPECT_EQ(Countersign(Concat("policy test --min-coverage 101 ", dir.path())).exit_code, 2);
 
   Result generated = Countersign(

@@ -166,15 +166,17 @@ TEST_F(RingSourcesTest, EveryRingOfOneUserHasItsTurnWithinFewBatches) {
     rings.push_back(WriterWithId(1, i));
     ASSERT_TRUE(rings_.Add(OfferOf(rings.back(), 16)).ok());
   }
+  std::vector<bool> had_its_turn(rings.size());
   for (int batch = 0; batch < 3; ++batch) {  // Sixteen turns of 1,024 records a batch.
     for (RingWriter& writer : rings) {
       Fill(writer, record);
     }
     Commit(*log);
+    for (size_t i = 0; i < rings.size(); ++i) {
+      had_its_turn[i] = had_its_turn[i] || rings[i].RoomFor(RingWriter::FramedBytes(record.size()));
+    }
   }
-  for (RingWriter& writer : rings) {
-    EXPECT_TRUE(writer.RoomFor(RingWriter::FramedBytes(record.size())));
-  }
+  EXPECT_EQ(std::ranges::count(had_its_turn, true), 40);
 }
 
 TEST_F(RingSourcesTest, RecordsThatAreRefusedUseUpABatchLikeThoseThatAreFiled) {

@@ -160,8 +160,8 @@ const std::string kService = Document(
     "Service", "ordres",
     "{ workload: { id: 'spiffe://shop.example/ns/prod/sa/ordres' }, ports: [{ name: http, "
     "protocol: "
-    "http, listen: '127.0.0.1:8443', application: '127.0.0.1:80' }], reach: [{ from: { id: "
-    "'spiffe://shop.example/ns/prod/sa/wbe' }, listen: '127.0.0.1:18443', port: http }] }");
+    "http, listen: '127.0.0.1:8443', application: '127.0.0.1:80' }], reach: [{ from: [{ id: "
+    "'spiffe://shop.example/ns/prod/sa/wbe' }], listen: '127.0.0.1:18443', port: http }] }");
 const std::string kRoute =
     Document("Route", "r", "{ service: orders, rules: [{ timeout: { request: 1s } }] }");
 

@@ -54,11 +54,12 @@ TEST(ProveLintTest, ARuleThatChangesNothingNamesTheRuleThatHasItsRequests) {
                         Rule("one", "allow", "mesh", "{ path: [/a/b, /a/x] }")),
             "rule shop/p/one changes nothing: other allows have all of its requests, "
             "shop/p/wide alone");
-  EXPECT_EQ(OnlyMessage(Rule("low", "allow", "mesh", "{ path: { re2: '/[a-m]+' } }") +
-                        Rule("high", "allow", "mesh", "{ path: { re2: '/[n-z].*' } }") +
-                        Rule("one", "allow", "mesh", "{ path: { re2: '/[l-o]' } }")),
-            "rule shop/p/one changes nothing: other allows have all of its requests, "
-            "shop/p/low some");
+  // Each of the two has some; either is a fair one to name.
+  EXPECT_THAT(OnlyMessage(Rule("low", "allow", "mesh", "{ path: { re2: '/[a-m]+' } }") +
+                          Rule("high", "allow", "mesh", "{ path: { re2: '/[n-z].*' } }") +
+                          Rule("one", "allow", "mesh", "{ path: { re2: '/[l-o]' } }")),
+              ::testing::AnyOf(::testing::EndsWith("requests, shop/p/low some"),
+                               ::testing::EndsWith("requests, shop/p/high some")));
   EXPECT_EQ(OnlyMessage(Rule("wide", "deny", "anyone", "{ protocol: http, path: /a/** }") +
                         Rule("one", "deny", "anyone", "{ protocol: http, path: /a/x }")),
             "rule shop/p/one changes nothing: other denies have all of its requests, "
