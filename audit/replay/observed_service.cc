@@ -37,8 +37,9 @@ void LeaveOutCovered(MethodsByPath& paths) {
     }
     for (auto& [narrow, methods] : paths) {
       if (narrow != wide && Covers(*wide, *narrow)) {
-        std::erase_if(methods,
-                      [&](const std::string& method) { return wide_methods.contains(method); });
+        for (const std::string& method : wide_methods) {
+          methods.erase(method);
+        }
       }
     }
   }
