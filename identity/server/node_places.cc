@@ -66,7 +66,10 @@ bool NodePlaces::IsOpen(const Place& place) { return InodeOf(place.number) == pl
 void NodePlaces::End(Place& place) {
   place.ended = true;
   if (IsOpen(place)) {
-    ::shutdown(place.number, SHUT_RDWR);
+    // A reset. After shutdown() the kernel would go on taking what the stranger sends, and hold it
+    // with its sender for as long as gRPC does not read.
+    const sockaddr nobody = {.sa_family = AF_UNSPEC, .sa_data = {}};
+    ::connect(place.number, &nobody, sizeof(nobody));
   }
 }
 

@@ -13,6 +13,7 @@
 
 #include <cstring>
 #include <functional>
+#include <optional>
 #include <utility>
 
 #include "base/fd.h"
@@ -227,34 +228,41 @@ TEST(LocalCallerTest, AClosedPeerIsNobody) {
   }
 }
 
-// A caller that resets its connection and leaves its port to another user must not be taken for
-// him.
+// Answers for `place` whether a caller that resets its connection, and leaves its port to another,
+// is taken for him; nothing if somebody else on this host took the port first.
+std::optional<StatusCode> AfterATakeover(const Place& place) {
+  LoopbackPair pair;
+  in_port_t port = pair.Listen(place);
+  pair.client = LoopbackPair::Dial(place, port);
+  pair.Accept();
+  Address own;
+  own.size = sizeof(own.storage);
+  CHECK(::getsockname(pair.client.get(), reinterpret_cast<sockaddr*>(&own.storage), &own.size) ==
+        0);
+  Fd successor(::socket(place.client_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  bool took_over = false;
+  before_sendto = [&] {
+    const linger reset{.l_onoff = 1, .l_linger = 0};
+    ::setsockopt(pair.client.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    pair.client.Reset();
+    const int one = 1;
+    ::setsockopt(successor.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    const Address target = AddressOf(place.client_family, place.target, port);
+    took_over = ::bind(successor.get(), own.get(), own.size) == 0 &&
+                ::connect(successor.get(), target.get(), target.size) == 0;
+  };
+  const StatusCode code = LocalCaller::FromLoopbackSocket(pair.accepted.get()).status().code();
+  return took_over ? std::optional(code) : std::nullopt;
+}
+
 TEST(LocalCallerTest, WhoTookAPortOverIsNotTheCaller) {
   for (const Place& place : kPlaces) {
     SCOPED_TRACE(place.name);
-    LoopbackPair pair;
-    in_port_t port = pair.Listen(place);
-    pair.client = LoopbackPair::Dial(place, port);
-    pair.Accept();
-    Address own;
-    own.size = sizeof(own.storage);
-    ASSERT_EQ(
-        ::getsockname(pair.client.get(), reinterpret_cast<sockaddr*>(&own.storage), &own.size), 0);
-    Fd successor;
-    before_sendto = [&] {
-      const linger reset{.l_onoff = 1, .l_linger = 0};
-      ::setsockopt(pair.client.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-      pair.client.Reset();
-      successor.Reset(::socket(place.client_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
-      const int one = 1;
-      ::setsockopt(successor.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-      const Address target = AddressOf(place.client_family, place.target, port);
-      EXPECT_EQ(::bind(successor.get(), own.get(), own.size), 0) << strerror(errno);
-      EXPECT_EQ(::connect(successor.get(), target.get(), target.size), 0) << strerror(errno);
-    };
-    EXPECT_EQ(LocalCaller::FromLoopbackSocket(pair.accepted.get()).status().code(),
-              StatusCode::kNotFound);
-    EXPECT_TRUE(successor.valid());
+    std::optional<StatusCode> code;
+    for (int attempt = 0; attempt < 50 && !code.has_value(); ++attempt) {
+      code = AfterATakeover(place);
+    }
+    EXPECT_EQ(code, StatusCode::kNotFound);
   }
 }
 
