@@ -2,7 +2,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -15,6 +14,7 @@
 #include "audit/query/verify.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "cli/log_options.h"
 #include "identity/spiffe_id.h"
 
 namespace countersign::cli {
@@ -32,57 +32,17 @@ struct Options {
 };
 using OptionsPtr = std::shared_ptr<Options>;
 
-StatusOr<std::string> Folder(const Context& context) {
-  if (context.audit_dir.empty()) {
-    return InvalidArgument(
-        "which audit log? give --audit-dir DIR, or set COUNTERSIGN_AUDIT_DIR to the agent's "
-        "folder");
-  }
-  return context.audit_dir;
-}
-
-// What shows that a folder holds a log; one that lost a part of it is for `verify` to name.
-StatusOr<std::string> FolderWithAny(const Context& context,
-                                    std::initializer_list<std::string_view> files) {
-  ASSIGN_OR_RETURN(std::string folder, Folder(context));
-  std::string names;
-  for (std::string_view file : files) {
-    std::error_code error;
-    if (std::filesystem::exists(Concat(folder, "/", file), error)) {
-      return folder;
-    }
-    names += Concat(names.empty() ? "" : " and no ", file);
-  }
-  return NotFound("no audit log can be seen in ", folder, " (it has no ", names,
-                  "); give the folder that countersign-agent writes, as root: --audit-dir DIR");
-}
-
-StatusOr<std::string> LogFolder(const Context& context) {
-  return FolderWithAny(context, {"log.vkey"});
-}
-
-std::optional<std::string> TrustedKey(const Options& options) {
-  return options.vkey.empty() ? std::nullopt : std::optional<std::string>(options.vkey);
+// One that lost a part of its log is for `verify` to name: it looks for any.
+StatusOr<std::string> LogFolder(const Context& context,
+                                std::initializer_list<std::string_view> files = {"log.vkey"}) {
+  ASSIGN_OR_RETURN(std::string folder, AuditFolder(context));
+  RETURN_IF_ERROR(CheckLogFolder(folder, files));
+  return folder;
 }
 
 StatusOr<audit::LogSearcher> OpenLog(const Context& context, const Options& options) {
   ASSIGN_OR_RETURN(std::string folder, LogFolder(context));
-  return audit::LogSearcher::Open(folder, TrustedKey(options));
-}
-
-// "1h" is an hour ago; else a time as ParseTime reads it.
-StatusOr<WallTime> ParseMoment(const std::string& text) {
-  StatusOr<std::chrono::nanoseconds> ago = ParseDuration(text);
-  if (ago.ok()) {
-    return Clock::System().Now() - *ago;
-  }
-  StatusOr<WallTime> time = ParseTime(text);
-  if (!time.ok()) {
-    return InvalidArgument(Quoted(text),
-                           " is neither a time (2027-01-31T12:00:00Z) nor a duration "
-                           "(15m)");
-  }
-  return time;
+  return audit::LogSearcher::Open(folder, TrustedKey(options.vkey));
 }
 
 StatusOr<authz::Reason> ParseReason(const std::string& text) {
@@ -376,8 +336,8 @@ Status Verify(Context& context, const Options& options) {
   }
   ASSIGN_OR_RETURN(OutputFormat format, TableOrJson(options));
   audit::VerifyOptions verify;
-  ASSIGN_OR_RETURN(verify.folder, FolderWithAny(context, {"log.vkey", "checkpoint", "tile"}));
-  verify.vkey = TrustedKey(options);
+  ASSIGN_OR_RETURN(verify.folder, LogFolder(context, {"log.vkey", "checkpoint", "tile"}));
+  verify.vkey = TrustedKey(options.vkey);
   if (!options.known.empty()) {
     ASSIGN_OR_RETURN(verify.known, ReadFile(options.known, kProofBytesMax));
   }
@@ -390,7 +350,7 @@ Status Verify(Context& context, const Options& options) {
 Status Export(Context& context, const Options& options) {
   ASSIGN_OR_RETURN(audit::SearchQuery query, ToQuery(options));
   ASSIGN_OR_RETURN(std::string folder, LogFolder(context));
-  ASSIGN_OR_RETURN(audit::LogReader log, audit::LogReader::Open(folder, TrustedKey(options)));
+  ASSIGN_OR_RETURN(audit::LogReader log, audit::LogReader::Open(folder, TrustedKey(options.vkey)));
   for (uint64_t i = 0; i < log.size() && context.out.good(); ++i) {
     ASSIGN_OR_RETURN(audit::LocatedRecord record, log.Record(i));
     WallTime time{std::chrono::nanoseconds(record.record.time_ns())};

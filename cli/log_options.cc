@@ -13,13 +13,17 @@ StatusOr<std::string> AuditFolder(const Context& context) {
   return context.audit_dir;
 }
 
-Status CheckLogFolder(const std::string& folder) {
-  if (std::error_code error; !std::filesystem::exists(folder + "/log.vkey", error)) {
-    return NotFound("no audit log can be seen in ", folder,
-                    " (it has no log.vkey); give the folder ",
-                    "that countersign-agent writes, as root: --audit-dir DIR");
+Status CheckLogFolder(const std::string& folder, std::initializer_list<std::string_view> files) {
+  std::string names;
+  for (std::string_view file : files) {
+    std::error_code error;
+    if (std::filesystem::exists(Concat(folder, "/", file), error)) {
+      return absl::OkStatus();
+    }
+    names += Concat(names.empty() ? "" : " and no ", file);
   }
-  return absl::OkStatus();
+  return NotFound("no audit log can be seen in ", folder, " (it has no ", names,
+                  "); give the folder that countersign-agent writes, as root: --audit-dir DIR");
 }
 
 std::optional<std::string> TrustedKey(const std::string& vkey) {
