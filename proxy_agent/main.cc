@@ -1,12 +1,13 @@
 // countersign-proxy: enforces identity and policy beside one workload.
 #include <signal.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <CLI/CLI.hpp>
+#include <limits>
 #include <memory>
 
 #include "base/core_files.h"
+#include "base/descriptor_limit.h"
 #include "base/log.h"
 #include "proxy_agent/proxy.h"
 
@@ -52,15 +53,6 @@ Status ReadOverrides(RunFlags& flags) {
   return absl::OkStatus();
 }
 
-// A connection costs a descriptor; the soft limit of 1024 is for programs that use select.
-void RaiseDescriptorLimit() {
-  rlimit limit = {};
-  if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-  }
-}
-
 // Signals are taken by the main thread alone; the other threads inherit the mask.
 sigset_t BlockSignals() {
   sigset_t signals;
@@ -92,7 +84,8 @@ Status Serve(RunFlags flags) {
   IgnoreSigpipe();
   umask(077);
   RETURN_IF_ERROR(ForbidCoreFiles());
-  RaiseDescriptorLimit();
+  // A connection costs a descriptor.
+  RaiseDescriptorLimit(std::numeric_limits<size_t>::max());
   const sigset_t signals = BlockSignals();
 
   ASSIGN_OR_RETURN(const Address admin_address, Address::Parse(flags.admin));

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <grpcpp/server_posix.h>
 #include <poll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -12,29 +11,10 @@
 #include <charconv>
 #include <utility>
 
+#include "base/descriptor_limit.h"
 #include "base/log.h"
 
 namespace countersign {
-namespace {
-
-constexpr rlim_t kDescriptorsWanted = 65536;  // Enough that a number comes back only after hours.
-
-// Raises the soft limit of descriptors as far as allowed; the upper half becomes ours.
-int DescriptorLimit() {
-  rlimit limit = {};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) {
-    return 1024;
-  }
-  if (limit.rlim_cur < kDescriptorsWanted && limit.rlim_cur < limit.rlim_max) {
-    limit.rlim_cur = std::min(kDescriptorsWanted, limit.rlim_max);
-    ::setrlimit(RLIMIT_NOFILE, &limit);
-    ::getrlimit(RLIMIT_NOFILE, &limit);
-  }
-  return static_cast<int>(std::min(kDescriptorsWanted, limit.rlim_cur));
-}
-
-}  // namespace
-
 StatusOr<std::unique_ptr<UnixGrpcListener>> UnixGrpcListener::Create(Options options) {
   ASSIGN_OR_RETURN(Fd socket, ListenUnix(options.path, options.mode));
   int pipe_fds[2];
@@ -50,9 +30,9 @@ UnixGrpcListener::UnixGrpcListener(Options options, Fd socket, Fd stop_reader, F
       socket_(std::move(socket)),
       stop_reader_(std::move(stop_reader)),
       stop_writer_(std::move(stop_writer)),
-      highest_(DescriptorLimit()),
+      highest_(static_cast<int>(RaiseDescriptorLimit(kServerDescriptors))),
       refusals_(options_.limits.refusals_logged_per_uid_minute_max, Clock::System()) {
-  lowest_ = highest_ / 2;
+  lowest_ = highest_ / 2;  // The upper half becomes ours.
   next_ = lowest_;
   // A limit beyond what the process can have would be none.
   UnixGrpcLimits& limits = options_.limits;

@@ -5,7 +5,6 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -13,6 +12,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "base/descriptor_limit.h"
 #include "base/log.h"
 
 namespace countersign::server {
@@ -73,21 +73,6 @@ size_t ConnectionsFor(size_t descriptors) {
              : std::max<size_t>((descriptors - NodePortLimits::kDescriptorsKept) / 2, 1);
 }
 
-// Raises the soft limit of descriptors as far as allowed.
-size_t Descriptors() {
-  rlimit limit = {};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) {
-    return 1024;
-  }
-  constexpr rlim_t kWanted = 65536;
-  if (limit.rlim_cur < kWanted && limit.rlim_cur < limit.rlim_max) {
-    limit.rlim_cur = std::min(kWanted, limit.rlim_max);
-    ::setrlimit(RLIMIT_NOFILE, &limit);
-    ::getrlimit(RLIMIT_NOFILE, &limit);
-  }
-  return static_cast<size_t>(std::min(kWanted, limit.rlim_cur));
-}
-
 }  // namespace
 
 StatusOr<std::unique_ptr<NodePort>> NodePort::Listen(const std::string& address, NodePlaces& places,
@@ -129,7 +114,7 @@ StatusOr<std::unique_ptr<NodePort>> NodePort::Listen(const std::string& address,
   if (::pipe2(pipe_fds, O_CLOEXEC) != 0) {
     return ErrnoError(errno, "pipe");
   }
-  places.Cap(ConnectionsFor(Descriptors()));
+  places.Cap(ConnectionsFor(RaiseDescriptorLimit(kServerDescriptors)));
   return std::unique_ptr<NodePort>(
       new NodePort(std::move(sockets), port, Fd(pipe_fds[0]), Fd(pipe_fds[1]), places, clock));
 }
