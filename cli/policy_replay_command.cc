@@ -294,7 +294,7 @@ void AddPolicyReplay(CLI::App& policy, Context& context) {
       ->check(CLI::IsMember({"table", "json"}));
   verb->footer(
       "Examples:\n  countersign policy replay --since 7d -f policies --log "
-      "/var/lib/countersign/audit\n"
+      "/var/lib/countersign-agent/audit\n"
       "  countersign policy replay --since 7d -f policies --old main/policies --log audit -o json\n"
       "Each log is read whole and held against its signed root. Requests are judged at the time "
       "of\n"
